@@ -1,0 +1,218 @@
+# meshshim -- GNU make, no configure step.
+#
+#   make                 build/libmeshshim.so, build/meshshim-check, build/meshshim
+#   make deps            install what is missing for building and testing (Debian 12)
+#   make demo            the founding scenario, live, on loopback
+#   make check           build and run the tests
+#   make check-long      tests that take longer
+#   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
+#   make uninstall       remove what install put there
+#   make clean           remove build/
+#   make help            this text
+#
+# Variants, each in a folder of its own below build/:
+#   SAN=address,undefined   with sanitizers
+#   DEBUG=1                 without optimisation
+# V=1 shows the commands. CC, CPPFLAGS, CFLAGS, LDFLAGS and LDLIBS are yours; the
+# Makefile's own flags are kept apart, so setting CFLAGS loses nothing. WERROR=1
+# makes warnings errors. T=name runs only tests whose name contains it.
+
+SAN    ?=
+DEBUG  ?=
+comma  := ,
+variant := $(if $(DEBUG),debug)$(if $(SAN),$(if $(DEBUG),-)$(subst $(comma),-,$(SAN)))$(if $(filter clang%,$(CC)),-$(notdir $(CC)))
+B      := $(patsubst %/,%,build/$(patsubst -%,%,$(variant)))
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+
+INSTALL    ?= install
+PKG_CONFIG ?= pkg-config
+VERSION    := 0.1
+LLHTTP     := /usr/share/llhttp
+
+# --- flags -----------------------------------------------------------------
+CFLAGS ?= -g
+my-cppflags := -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DHASH_NONFATAL_OOM=1
+my-cflags   := -std=gnu11 -fPIC -fvisibility=hidden -pthread -MMD -MP \
+    -ftls-model=initial-exec -fno-semantic-interposition \
+    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+    -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wformat=2 \
+    $(if $(DEBUG),-O0,-O2) $(if $(WERROR),-Werror)
+my-ldflags  := -pthread
+ifneq ($(SAN),)
+my-cflags  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+my-ldflags += -fsanitize=$(SAN)
+endif
+# The library is private (promise 5): its own copies of OpenSSL, PCRE2 and llhttp are linked
+# in and hidden, and it exports what shim/hooks.def lists, nothing else.
+so-ldflags  := -shared -Wl,-soname,libmeshshim.so -Wl,--version-script=$(B)/meshshim.map \
+    -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete \
+    -Wl,-z,text -Wl,--gc-sections $(if $(SAN),,-Wl$(comma)-z$(comma)defs)
+
+# --- what is built ---------------------------------------------------------
+rules-src  := $(wildcard rules/*.c)
+shim-src   := $(wildcard shim/*.c shim/bridge/*.c)
+# What the unit tests can link: everything that interposes nothing.
+core-src   := $(filter-out shim/init.c shim/libconfig.c shim/hook_%.c,$(shim-src))
+tool-src   := $(wildcard tools/*.c)
+unit-src   := $(wildcard tests/unit/*.c)
+guest-src  := $(wildcard tests/preload/*.c)
+obj         = $(patsubst %.c,$(B)/%.o,$(1))
+llhttp-obj := $(B)/llhttp/llhttp.o $(B)/llhttp/api.o $(B)/llhttp/http.o
+
+so      := $(B)/libmeshshim.so
+check   := $(B)/meshshim-check
+wrapper := $(B)/meshshim
+unit    := $(B)/tests/unit/unit
+guests  := $(patsubst %.c,$(B)/%,$(guest-src))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
+
+all: $(so) $(check) $(wrapper)
+
+$(B)/librules.a: $(call obj,$(rules-src))
+	$(call say,AR,$@) rm -f $@; $(AR) rcs $@ $^
+
+$(B)/meshshim.map: shim/hooks.def
+	@mkdir -p $(@D)
+	$(call say,GEN,$@) { echo '{ global:'; \
+	    sed -n 's/^HOOK([^,]*, *\([a-z0-9_]*\),.*/\t\1;/p' $<; echo 'local: *; };'; } >$@
+
+# The layering is in the link lines: rules/ sees neither sockets nor OpenSSL, the
+# tools and the unit tests of rules/ cannot reach the hooks.
+$(so): $(call obj,$(shim-src)) $(B)/librules.a $(llhttp-obj) $(B)/meshshim.map
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(so-ldflags) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) \
+	    -Wl,-Bstatic -lssl -lcrypto -lpcre2-8 -Wl,-Bdynamic $(LDLIBS)
+
+$(check): $(call obj,$(filter tools/meshshim-check.c tools/check_%.c,$(tool-src))) $(B)/librules.a
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lconfig -lpcre2-8 $(LDLIBS)
+
+$(wrapper): $(call obj,$(filter tools/meshshim.c tools/program.c,$(tool-src))) $(B)/librules.a
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lconfig -lpcre2-8 $(LDLIBS)
+
+$(B)/tools/meshshim.o: my-cppflags += -DLIBDIR='"$(LIBDIR)"'
+
+$(unit): $(call obj,$(unit-src) $(core-src)) $(B)/librules.a $(llhttp-obj)
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lm -lrt \
+	    -lssl -lcrypto -lconfig -lpcre2-8 $(LDLIBS)
+
+# The list of suites is the list of files: tests/unit/test_foo.c defines foo_suite().
+$(B)/tests/unit/suites.h: $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,GEN,$@) for f in $(patsubst tests/unit/test_%.c,%,$(filter tests/unit/test_%,$(unit-src))); \
+	    do echo "SUITE($$f)"; done >$@
+$(B)/tests/unit/main.o: $(B)/tests/unit/suites.h
+$(B)/tests/unit/%.o: my-cppflags += -I$(B)/tests/unit
+
+# Programs that the preload tests run; a "guest-ldflags: ..." comment in a source adds flags.
+$(B)/tests/preload/%: $(B)/tests/preload/%.o
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $< \
+	    $$(sed -n 's/.*guest-ldflags: *\([^*]*\).*/\1/p' tests/preload/$*.c) $(LDLIBS)
+
+$(B)/llhttp/%.o: $(LLHTTP)/%.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 $(CPPFLAGS) \
+	    $(filter-out -W%,$(my-cflags)) -Wno-unused $(CFLAGS) -c -o $@ $<
+
+# Objects depend on the flags they were built with ...
+$(B)/%.o: %.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(my-cppflags) $(CPPFLAGS) $(my-cflags) $(CFLAGS) -c -o $@ $<
+
+# ... and on source files that come or go.
+flags := $(sort $(rules-src) $(shim-src) $(tool-src) $(unit-src)) $(CC) $(my-cppflags) \
+    $(CPPFLAGS) $(my-cflags) $(CFLAGS) $(my-ldflags) $(so-ldflags) $(LDFLAGS) $(LIBDIR)
+$(B)/.flags: FORCE
+	@mkdir -p $(@D); echo '$(subst ','\'',$(flags))' | cmp -s - $@ || \
+	    echo '$(subst ','\'',$(flags))' >$@
+FORCE:
+
+-include $(patsubst %.o,%.d,$(call obj,$(rules-src) $(shim-src) $(tool-src) $(unit-src) $(guest-src)))
+
+# --- tests -----------------------------------------------------------------
+export SAN T
+check: check-headers check-unit check-rules check-exports check-layers check-preload check-install
+
+check-unit: $(unit)
+	$(call say,TEST,unit) $(unit)
+
+check-rules: $(check)
+	$(call say,TEST,rules) tests/rules/run.sh $(check)
+
+check-preload: all $(guests)
+	$(call say,TEST,preload) tests/preload/run.py $(B)
+
+check-long: all $(guests)
+	$(call say,TEST,preload (long)) tests/preload/run.py --long $(B)
+
+# Every header compiles alone.
+check-headers: $(patsubst %,$(B)/%.hdr,$(wildcard rules/*.h shim/*.h shim/bridge/*.h))
+$(B)/%.h.hdr: %.h
+	@mkdir -p $(@D)
+	$(call say,HDR,$<) printf '#include "%s"\n' $< | \
+	    $(CC) $(my-cppflags) $(filter-out -MMD -MP,$(my-cflags)) -fsyntax-only -xc - && touch $@
+
+# Promise 5: exports are the list of hooks, NEEDED is libc, nothing is relocated in the text.
+check-exports: $(so)
+	$(call say,TEST,exports) sed -n 's/^HOOK([^,]*, *\([a-z0-9_]*\),.*/\1/p' shim/hooks.def | sort >$(B)/hooks.txt; \
+	    nm -D --defined-only $(so) | awk '{print $$3}' | sed 's/@.*//' | sort | diff -u $(B)/hooks.txt -
+	$(Q)readelf -d $(so) | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | \
+	    grep -vE '^(libc\.so\.6$(if $(SAN),|libasan.*|libubsan.*|libtsan.*|libm\.so.*|libgcc_s.*|ld-linux.*))$$' | \
+	    sed 's/^/unexpected NEEDED: /' | tee /dev/stderr | wc -l | grep -qx 0
+	$(Q)! readelf -d $(so) | grep TEXTREL
+
+# rules/ is a pure library: it may parse, match, read files and allocate, nothing else. The
+# shim calls what it hooks only through shim/libc.h, and never ends or prints to its host.
+comma-or := |
+forbidden := socket|connect|send|recv|poll|epoll_.*|pthread_create|_?exit|abort|__assert_fail|printf|puts|perror|SSL_.*|EVP_.*|X509_.*
+check-layers: $(B)/librules.a $(call obj,$(shim-src)) check-exports
+	$(call say,TEST,layers) ! nm -u $(B)/librules.a | awk '$$1 == "U" {print $$2}' | sort -u | grep -xE '$(forbidden)'
+	$(Q)! nm -u $(call obj,$(shim-src)) | awk '$$1 == "U" {print $$2}' | sort -u | grep -xFf $(B)/hooks.txt
+	$(Q)! nm -u $(call obj,$(shim-src)) | awk '$$1 == "U" {print $$2}' | sort -u | \
+	    grep -xE '_?exit|abort|__assert_fail|printf|puts|perror'
+
+check-install: all
+	$(call say,TEST,install) $(MAKE) -s install DESTDIR=$(abspath $(B))/pkg >/dev/null && \
+	    test -e $(B)/pkg$(LIBDIR)/libmeshshim.so && \
+	    $(MAKE) -s uninstall DESTDIR=$(abspath $(B))/pkg >/dev/null && \
+	    test -z "$$(find $(B)/pkg ! -type d)" && rm -rf $(B)/pkg
+
+# --- the founding scenario -------------------------------------------------
+demo: all
+	@samples/octopus/demo.sh $(B)
+
+# --- dependencies ----------------------------------------------------------
+deps:
+	@tools/deps.sh
+
+# --- install ---------------------------------------------------------------
+man1 := $(wildcard tools/*.1)
+man5 := $(wildcard rules/*.5)
+install: all
+	$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	$(Q)$(INSTALL) -m 755 $(so) $(DESTDIR)$(LIBDIR)/libmeshshim.so
+	$(Q)$(INSTALL) -m 755 $(check) $(wrapper) $(DESTDIR)$(BINDIR)/
+	$(Q)$(INSTALL) -m 644 $(man1) $(DESTDIR)$(MANDIR)/man1/
+	$(Q)$(if $(man5),$(INSTALL) -m 644 $(man5) $(DESTDIR)$(MANDIR)/man5/)
+
+uninstall:
+	$(Q)rm -f $(DESTDIR)$(LIBDIR)/libmeshshim.so $(DESTDIR)$(BINDIR)/meshshim-check \
+	    $(DESTDIR)$(BINDIR)/meshshim $(patsubst tools/%,$(DESTDIR)$(MANDIR)/man1/%,$(man1)) \
+	    $(patsubst rules/%,$(DESTDIR)$(MANDIR)/man5/%,$(man5))
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n '3,20s/^# \{0,1\}//p' Makefile
+
+.PHONY: all check check-unit check-rules check-preload check-long check-headers check-exports \
+    check-layers check-install demo deps install uninstall clean help FORCE

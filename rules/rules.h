@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rule set: Istio's ServiceEntry, VirtualService, DestinationRule and MeshConfig
+ * (networking.istio.io/v1, mesh.istio.io/v1alpha1) read from libconfig files into one immutable
+ * snapshot, and the questions that the shim and the tools ask of it.
+ *
+ * Pure library: it reads files while loading and does nothing else to the outside. No sockets, TLS,
+ * threads, globals, printing or exit; everything that is wrong with the files goes into a list of
+ * diagnostics (diag.h).
+ *
+ * Threads: loading is for one thread; a loaded snapshot is immutable and may be used by any number
+ * of threads, each holding a reference. The count of references is atomic.
+ *
+ * Ownership: every pointer reached from a `struct rules` belongs to it and lives as long as any
+ * reference. Strings are NUL-terminated UTF-8 unless a length stands beside them.
+ */
+#ifndef RULES_RULES_H
+#define RULES_RULES_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct diags;
+struct rules;
+
+/* Where something was written. `line` counts from 1; 0 when it came from no file. */
+struct where {
+	const char *file;
+	int line;
+};
+
+/* ---- the model that the bridge acts on -------------------------------------------------- */
+
+/* ServiceEntry.ports[].protocol, as far as it decides how a connection is treated. */
+enum protocol {
+	PROTOCOL_HTTP, /* HTTP: requests are read, matched and rewritten */
+	PROTOCOL_TLS,  /* HTTPS, TLS: the program encrypts by itself; opaque bytes */
+	PROTOCOL_TCP,  /* TCP, MONGO, REDIS, MYSQL: opaque bytes */
+};
+
+/* ServiceEntry.resolution */
+enum resolution {
+	RESOLUTION_STATIC,
+	RESOLUTION_DNS,
+	RESOLUTION_DNS_ROUND_ROBIN,
+};
+
+/* DestinationRule ClientTLSSettings.mode */
+enum tls_mode {
+	TLS_MODE_DISABLE,
+	TLS_MODE_SIMPLE,
+	TLS_MODE_MUTUAL,
+};
+
+/* ClientTLSSettings, merged for one cluster: portLevelSettings replace the destination-level
+ * settings, subject_alt_names fall back to ServiceEntry.subjectAltNames. */
+struct client_tls {
+	enum tls_mode mode;
+	const char *ca_certificates;    /* PEM file; NULL or "system": the system's CA store */
+	const char *client_certificate; /* PEM file; MUTUAL only, else NULL */
+	const char *private_key;        /* PEM file; MUTUAL only, else NULL */
+	const char *ca_crl;             /* PEM file or NULL */
+	const char *sni;                /* NULL: from the rewritten authority */
+	const char *const *subject_alt_names;
+	size_t n_subject_alt_names;
+	bool insecure_skip_verify;
+};
+
+/* One place where a cluster can be reached. */
+struct endpoint {
+	const char *address; /* IPv4 or IPv6 literal, or a DNS name (DNS resolutions only) */
+	uint16_t port;       /* endpoint.ports[name], else targetPort, else the service port */
+};
+
+/* One (service host, service port): Envoy's cluster. */
+struct cluster {
+	const char *host; /* service host in lower case, the wildcard itself for wildcard hosts */
+	uint16_t port;    /* service port (ServiceEntry.ports[].number) */
+	enum protocol protocol;
+	enum resolution resolution;
+	const struct endpoint *endpoints; /* at least one; the host itself when none was listed */
+	size_t n_endpoints;
+	struct client_tls tls;
+	const char *id; /* equal text: connections to it are interchangeable, SNI apart. Made of
+			   every value above, never of an address in memory, so that it keeps its
+			   meaning over reloads */
+	struct where where;
+};
+
+/* A name that the mesh knows: a ServiceEntry host or a VirtualService host. */
+struct rules_host {
+	const char *name; /* lower case, no trailing dot; "*.example.com" for a wildcard */
+	bool wildcard;
+	const struct rules_address *addresses; /* ServiceEntry.addresses */
+	size_t n_addresses;
+	struct where where;
+};
+
+/* ServiceEntry.addresses[]: an address or a CIDR block. IPv4 as v4-mapped IPv6, `prefix` 0..128. */
+struct rules_address {
+	struct in6_addr address;
+	unsigned prefix;
+};
+
+enum outbound_policy {
+	OUTBOUND_ALLOW_ANY, /* the default */
+	OUTBOUND_REGISTRY_ONLY,
+};
+
+/* ---- loading ---------------------------------------------------------------------------- */
+
+/*
+ * Load a colon-separated list of files and directories (a directory stands for its *.cfg in
+ * strcmp order) as one rule set. Order stands in for Istio's creationTimestamp.
+ *
+ * Every problem of every file goes into `diags`, in file order. Returns a snapshot with one
+ * reference, or NULL if there was at least one error (or memory ran out, which is an error too).
+ */
+struct rules *rules_load(const char *paths, struct diags *diags)
+    __attribute__((nonnull, warn_unused_result));
+
+/* Take another reference. Returns its argument. */
+struct rules *rules_ref(struct rules *rules);
+
+/* Give a reference back; the last one frees. NULL is allowed. */
+void rules_unref(struct rules *rules);
+
+/* ---- the registry ----------------------------------------------------------------------- */
+
+/* MeshConfig.outboundTrafficPolicy.mode */
+enum outbound_policy rules_outbound_policy(const struct rules *rules);
+
+/* How many registry hosts there are, wildcards included, and the i-th in strcmp order. */
+size_t rules_n_hosts(const struct rules *rules);
+const struct rules_host *rules_host_at(const struct rules *rules, size_t i);
+
+/*
+ * The registry host that `name` belongs to: the exact one, else the longest wildcard that covers
+ * it (at least one character in the wildcard's place). Case-insensitive, one trailing dot is
+ * ignored, IPv6 literals have no brackets. NULL: the mesh does not know the name.
+ */
+const struct rules_host *rules_find_host(const struct rules *rules, const char *name);
+
+/* What becomes of a TCP connection to a registry host (DESIGN section 4). */
+enum rules_connection {
+	RULES_HTTP,        /* the bridge reads requests; each is routed by rules_match() */
+	RULES_OPAQUE,      /* bytes to `cluster`, TLS originated if its settings say so */
+	RULES_PASSTHROUGH, /* no such port in the registry, ALLOW_ANY: to the host's own address */
+	RULES_BLOCKED,     /* no such port in the registry, REGISTRY_ONLY */
+};
+
+/*
+ * Decide for host:port. `name` is what the program resolved (under a wildcard host: the full
+ * name). HTTP: a ServiceEntry port with protocol HTTP, or port 80 of a host that a VirtualService
+ * with http routes names. `*cluster` is set for RULES_OPAQUE and is NULL otherwise.
+ */
+enum rules_connection rules_connect(const struct rules *rules, const char *name, uint16_t port,
+				    const struct cluster **cluster);
+
+/* ---- requests --------------------------------------------------------------------------- */
+
+/* One header field; not NUL-terminated. Names keep the case in which they came. */
+struct field {
+	const char *name;
+	const char *value;
+	uint32_t name_len;
+	uint32_t value_len;
+};
+
+/* A request as the program sent it. */
+struct rules_request {
+	const char *method;    /* case-sensitive */
+	const char *authority; /* Host, or the authority of an absolute-form target; may have a port */
+	const char *path;      /* origin-form target: path with optional ?query. "*" for OPTIONS * */
+	const char *dialled;   /* registry name that the program connected to; NULL in the tools */
+	uint16_t port;         /* port that the program connected to */
+	const struct field *fields;
+	size_t n_fields;
+	uint32_t random; /* uniform; picks one of several weighted destinations */
+};
+
+enum rules_action {
+	RULES_ROUTE,           /* send to `cluster` */
+	RULES_NO_ROUTE,        /* 404, empty body (NR) */
+	RULES_NO_CLUSTER,      /* 503, empty body (NC): the destination is not in the registry */
+	RULES_REQUEST_BLOCKED, /* 502, empty body: unknown host under REGISTRY_ONLY; tools only */
+	RULES_REQUEST_DIRECT,  /* unknown host under ALLOW_ANY, left alone; tools only */
+};
+
+/* What becomes of one request. Holds pointers into the snapshot only; nothing to release. */
+struct verdict {
+	enum rules_action action;
+	const char *host;            /* registry host whose routes apply; NULL if none */
+	const struct http_route *route; /* NULL: the host's default route (no VirtualService) */
+	const char *virtual_service; /* its name, or NULL */
+	int route_index;             /* position in http[], -1: none */
+	int match_index;             /* position in match[], -1: none */
+	struct where where;          /* the match, else the route, else the service */
+	const char *authority;       /* new Host value, verbatim; NULL: leave as it is */
+	const char *rewrite_uri;     /* HTTPRewrite.uri; NULL: leave the path as it is */
+	size_t rewrite_prefix;       /* this many bytes of the path are replaced; SIZE_MAX: all */
+	const struct cluster *cluster;      /* RULES_ROUTE: where to; else NULL */
+	const char *destination;     /* host of the chosen destination, also for RULES_NO_CLUSTER */
+};
+
+/*
+ * Route one request (istio-semantics 2.1-2.4). The virtual host is found by the authority
+ * without its port; an authority that names no registry host is routed as `dialled` if that is not
+ * NULL. The first matching route wins; a host without VirtualService goes to its own cluster.
+ */
+void rules_match(const struct rules *rules, const struct rules_request *request,
+		 struct verdict *verdict);
+
+/*
+ * The request target after the verdict's rewrite (istio-semantics 2.5); the query is kept, a
+ * fragment is dropped. Writes at most `size` bytes including a NUL and returns the length that
+ * the whole text has, as snprintf(3) does.
+ */
+size_t rules_rewrite_target(const struct verdict *verdict, const char *path, char *out,
+			    size_t size);
+
+/*
+ * The server name for a TLS connection to `cluster` (the design's "SNI follows the rewritten
+ * authority"): tls.sni, else `authority` without port and brackets, else the cluster's host.
+ * `authority` may be NULL (opaque connections: the caller passes the dialled name instead).
+ * Writes lower case, NUL-terminated. Returns 0, or -1 if `size` is too small.
+ * An IP literal is written too; it is verified as an IP address and never sent as SNI (RFC 6066).
+ */
+int rules_server_name(const struct cluster *cluster, const char *authority, char *out, size_t size)
+    __attribute__((warn_unused_result));
+
+#endif

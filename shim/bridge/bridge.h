@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bridge's only door for the hooks: start it, tell it which connection is coming, ask it who
+ * is at the other end.
+ *
+ * One bridge per process, started by the first connection to a registry host: loopback listeners on
+ * 127.0.0.1 and, when asked for, ::1, one thread named "meshshim" with all signals blocked, one
+ * epoll loop. A forked child starts its own when it first needs one.
+ *
+ * How a hook uses it:
+ *     bridge_door(family, &door)          where to connect the program's socket to
+ *     real.connect(fd, &door)             the kernel picks the local port
+ *     bridge_expect(family, port, &dial)  that port's connection belongs to this dial
+ * The bridge's accept may overtake bridge_expect(): it parks what it does not know, unread, for
+ * a second, and closes what nobody claims. So no process but this one gets in (promise 8).
+ *
+ * Threads: any. Locks inside: bridge, then door (a leaf). errno as said.
+ */
+#ifndef SHIM_BRIDGE_BRIDGE_H
+#define SHIM_BRIDGE_BRIDGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "shim/err.h"
+#include "shim/registry.h"
+
+struct rules;
+
+/* The address of the listener for AF_INET or AF_INET6, starting the bridge and the listener if
+ * need be. Returns 0, or -1 with `err` set (its code an errno value fit for connect(2)). */
+int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struct err *err);
+
+/* One connection that a hook has made to the door. */
+struct dial {
+	struct rules *rules;             /* its reference is taken over by bridge_expect() */
+	enum rules_connection kind;      /* RULES_HTTP, RULES_OPAQUE or RULES_PASSTHROUGH */
+	const struct cluster *cluster;   /* RULES_OPAQUE; belongs to rules */
+	const char *name;                /* registry name that was dialled; copied */
+	uint16_t port;                   /* port that was dialled */
+	const struct sockaddr *dialled;  /* what getpeername(2) shall answer; copied */
+	socklen_t dialled_len;
+};
+
+/* Claim the connection that comes from this local port. Takes over dial->rules in any case.
+ * Returns 0, or -1 when memory ran out (the connection will be closed). */
+int bridge_expect(int family, uint16_t local_port, const struct dial *dial);
+
+/*
+ * If `peer` is this process's door (or was, in the process that we were forked from), the address
+ * that the program dialled from `local_port`. Returns true and fills `dialled`, or false. Takes no
+ * lock; async-signal-safe.
+ */
+bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
+		    struct sockaddr_storage *dialled, socklen_t *len);
+
+/*
+ * The program is about to dup2(2) onto one of our descriptors: move ours away first. Returns 0, or
+ * -1 with errno when it cannot be moved.
+ */
+int bridge_relocate(int fd);
+
+/*
+ * Fork. prepare takes every lock of the bridge, so that the child's copy is whole; parent releases
+ * them; child drops the copy: descriptors closed, no thread, not started.
+ */
+void bridge_fork_prepare(void);
+void bridge_fork_parent(void);
+void bridge_fork_child(void);
+
+#endif

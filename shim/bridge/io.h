@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A non-blocking byte stream: a plain socket, TLS over another stream, or a ring in memory look
+ * alike. The exchange and its tests know nothing else.
+ *
+ * Results: n > 0 bytes; IO_EOF (0) at the end of the stream (read only); IO_WANT_READ or
+ * IO_WANT_WRITE: nothing was done, try again when the *underlying* descriptor is readable or
+ * writable (a TLS read may want to write); IO_ERR: the stream is broken, io_error() says why.
+ * Never raises SIGPIPE. errno is not part of the contract.
+ *
+ * Threads: whoever holds the lock of the exchange that owns the stream.
+ */
+#ifndef SHIM_BRIDGE_IO_H
+#define SHIM_BRIDGE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "shim/err.h"
+
+enum {
+	IO_EOF = 0,
+	IO_ERR = -1,
+	IO_WANT_READ = -2,
+	IO_WANT_WRITE = -3,
+};
+
+struct io;
+
+struct io_ops {
+	const char *name;
+	/* Bring the stream up (TCP connect, TLS handshake). 0: ready; IO_WANT_*; IO_ERR. Calling
+	 * it again when ready is allowed and gives 0. */
+	int (*handshake)(struct io *io);
+	ssize_t (*read)(struct io *io, void *data, size_t size);
+	ssize_t (*write)(struct io *io, const void *data, size_t size);
+	/* Say that nothing more will be written (FIN; TLS: close_notify, then FIN). 0, IO_WANT_*
+	 * or IO_ERR. Reading goes on. */
+	int (*shutdown)(struct io *io);
+	/* Close and free, lower streams included. `reset`: drop the connection hard (TCP RST, no
+	 * close_notify), so that the peer sees an error and not an orderly end. */
+	void (*close)(struct io *io, bool reset);
+};
+
+struct io {
+	const struct io_ops *ops;
+	struct err err;
+	/* Between a want and the next attempt a stream may have bytes for the reader that no
+	 * descriptor announces (decrypted but unread). True: try read before waiting. */
+	bool (*pending)(const struct io *io); /* NULL: never */
+};
+
+static inline int io_handshake(struct io *io)
+{
+	return io->ops->handshake(io);
+}
+
+static inline ssize_t io_read(struct io *io, void *data, size_t size)
+{
+	return io->ops->read(io, data, size);
+}
+
+static inline ssize_t io_write(struct io *io, const void *data, size_t size)
+{
+	return io->ops->write(io, data, size);
+}
+
+static inline int io_shutdown(struct io *io)
+{
+	return io->ops->shutdown(io);
+}
+
+/* NULL is allowed. */
+static inline void io_close(struct io *io, bool reset)
+{
+	if (io)
+		io->ops->close(io, reset);
+}
+
+static inline bool io_pending(const struct io *io)
+{
+	return io->pending && io->pending(io);
+}
+
+/* Why the stream broke; never empty text after IO_ERR. */
+static inline const char *io_error(const struct io *io)
+{
+	return io->err.text;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS 1.2 and 1.3 as a client (RFC 8446, RFC 5246), over any lower stream. The only file that
+ * includes <openssl/...>.
+ *
+ * Verification (promise 6): the chain against `ca_certificates` or the system's CA store, with
+ * `ca_crl` where given; the name against `subject_alt_names` (exact host names, one must match;
+ * wildcard names in the certificate count per RFC 6125, "spiffe://" and other URIs are compared
+ * with URI names, IP literals with IP names), else against the server name. The common name is
+ * never used. insecure_skip_verify turns all of it off.
+ * SNI (RFC 6066) is the server name unless that is an IP literal. ALPN (RFC 7301): "http/1.1" when
+ * asked for. Sessions are resumed per (settings, server name); resumption never outlives a change
+ * of the settings.
+ *
+ * OpenSSL is initialised by the first tls_new(), without its atexit handlers and configuration
+ * file, and reaches the network only through the lower stream.
+ *
+ * Threads: a struct tls and the streams made of it are used under one lock (the bridge's).
+ */
+#ifndef SHIM_BRIDGE_TLS_H
+#define SHIM_BRIDGE_TLS_H
+
+#include <stdbool.h>
+
+#include "rules/rules.h"
+#include "shim/bridge/io.h"
+#include "shim/err.h"
+
+struct tls; /* contexts by settings, session cache */
+
+/* Returns NULL with `err` set. */
+struct tls *tls_new(struct err *err);
+
+/* Free contexts and sessions. Streams must be closed before. NULL is allowed. */
+void tls_free(struct tls *tls);
+
+/*
+ * A TLS stream over `lower`, for settings with a mode other than DISABLE; io_handshake() then
+ * brings up `lower` and does the handshake. `settings` need not outlive the call. On success
+ * `lower` belongs to the new stream. On failure (file unreadable, key and certificate do not fit,
+ * no memory): NULL with `err` set, `lower` is left to the caller.
+ * Certificate files are read again when their modification time, size or inode changed.
+ */
+struct io *tls_connect(struct tls *tls, const struct client_tls *settings, const char *server_name,
+		       bool alpn_http1, struct io *lower, struct err *err);
+
+/* Facts for logs and tests. After a handshake: "TLSv1.3", and whether a session was resumed. */
+const char *tls_version(const struct io *io);
+bool tls_resumed(const struct io *io);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shim's own descriptors: close-on-exec, never 0-2, high-numbered where the limit allows, and
+ * known by number so that the hooks on close() and dup2() can protect them.
+ *
+ * The set is read without a lock by hooks that may run in a vfork child or a signal handler; it is
+ * changed under the bridge's lock only.
+ */
+#ifndef SHIM_FDS_H
+#define SHIM_FDS_H
+
+#include <stdbool.h>
+
+/*
+ * Take over a descriptor that the shim just made: move it to a high number, set close-on-exec and
+ * enter it. Returns the new number, or -1 with errno; `fd` is closed in either case. fd -1 gives
+ * -1 with errno untouched, so that calls can be nested: fds_adopt(socket(...)).
+ */
+int fds_adopt(int fd) __attribute__((warn_unused_result));
+
+/* Close one of ours and forget it. -1 is allowed. errno is preserved. */
+void fds_close(int fd);
+
+/* Async-signal-safe, no lock. False for negative numbers. */
+bool fds_is_ours(int fd);
+
+/* The lowest of our numbers that is >= fd, or -1. Async-signal-safe. For close_range(2). */
+int fds_next(int fd);
+
+/*
+ * Give up the number `fd`, because the program is about to dup2(2) onto it: duplicate ours to
+ * another number, enter that, forget and do not close `fd`. Returns the new number or -1 with
+ * errno (then nothing changed).
+ */
+int fds_relocate(int fd);
+
+/* In a forked child: close our copies of all of them and forget them. Async-signal-safe. */
+void fds_drop_all(void);
+
+#endif

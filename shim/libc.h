@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The real functions behind the hooks: the only way in which the shim calls what it hooks.
+ *
+ * Threads: any. The table starts with raw system calls (a preloaded allocator may close a file
+ * before our constructor ran, and dlsym(3) may allocate), and is filled once by libc_bind().
+ * Resolver functions, which have no system call, are NULL until then: their hooks call
+ * libc_bind() first.
+ */
+#ifndef SHIM_LIBC_H
+#define SHIM_LIBC_H
+
+#include <netdb.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+struct libc {
+#define HOOK(type, name, parameters, arguments) type(*name) parameters;
+#include "shim/hooks.def"
+#undef HOOK
+};
+
+extern struct libc real;
+
+/*
+ * Find the next definition of every hooked function after this library (dlsym(3) with RTLD_NEXT,
+ * so that further preloaded libraries stay in the chain). Idempotent; called by the constructor and
+ * by the hooks that need it earlier. errno is preserved.
+ */
+void libc_bind(void);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the environment asked for, and the rules in force. (Not "config": libconfig owns config_init.)
+ *
+ * The constructor only notes the variables (DESIGN section 8, read with secure_getenv(3)) and, for
+ * relative paths, the directory; files are read at the first name look-up or non-loopback
+ * connection (promise 3). Rules that cannot be loaded are logged once per attempt as one line and
+ * leave the shim failing closed; the files are looked at again, at most once a second and only when
+ * their size, inode or modification time changed. A reload that fails keeps the rules in force.
+ *
+ * Threads: mesh_init() belongs to the constructor; the rest is for any thread. One lock, the
+ * outermost of the shim's (order: mesh, bridge, door, mailbox), never held while calling out to
+ * the bridge. Signals are blocked while it is held.
+ */
+#ifndef SHIM_MESH_H
+#define SHIM_MESH_H
+
+#include <stdbool.h>
+
+struct rules;
+
+/* Read the environment. Called once, by the constructor. */
+void mesh_init(void);
+
+/* False: no MESHSHIM_RULES, or MESHSHIM_DISABLE=1. Every hook passes straight through then. */
+bool mesh_active(void);
+
+/* MESHSHIM_FAST_LANE is not "0". */
+bool mesh_fast_lane(void);
+
+/*
+ * The rules in force as a new reference (give it back with rules_unref()), loading or reloading
+ * them first if that is due; the registry is brought up to date with them. NULL: there are none,
+ * fail closed. errno is preserved.
+ */
+struct rules *mesh_rules(void) __attribute__((warn_unused_result));
+
+/* pthread_atfork(3) handlers of this module; see init.c. */
+void mesh_fork_prepare(void);
+void mesh_fork_parent(void);
+void mesh_fork_child(void);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The unit test runner. Every tests/unit/test_<module>.c defines `Suite *<module>_suite(void)`;
+ * suites.h, made by the Makefile, lists them. T=name runs only suites whose name contains it;
+ * CK_FORK=no runs everything in one process, for a debugger.
+ */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUITE(name) Suite *name##_suite(void);
+#include "suites.h"
+#undef SUITE
+
+static const struct {
+	const char *name;
+	Suite *(*suite)(void);
+} suites[] = {
+#define SUITE(name) {#name, name##_suite},
+#include "suites.h"
+#undef SUITE
+};
+
+int main(void)
+{
+	const char *only = getenv("T");
+	SRunner *runner = srunner_create(NULL);
+
+	for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+		if (!only || !*only || strstr(suites[i].name, only))
+			srunner_add_suite(runner, suites[i].suite());
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
