@@ -46,6 +46,9 @@ struct io_ops {
 struct io {
 	const struct io_ops *ops;
 	struct err err;
+	/* After IO_EOF: the lower stream ended, but the peer did not say that it was done (TLS
+	 * without close_notify). What came may be cut short by anybody on the way. */
+	bool truncated;
 	/* Between a want and the next attempt a stream may have bytes for the reader that no
 	 * descriptor announces (decrypted but unread). True: try read before waiting. */
 	bool (*pending)(const struct io *io); /* NULL: never */

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/bridge/downstream.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "shim/bridge/sock.h"
+#include "shim/container_of.h"
+#include "shim/fds.h"
+#include "shim/log.h"
+
+struct downstream {
+	struct downstreams *all;
+	struct claim *claim; /* its rules have gone to the exchange */
+	struct exchange *exchange; /* NULL: over, kept for a queued `again` only */
+	struct io *sock;
+	struct watch watch;
+	struct timer timer;
+	struct task again;
+	bool queued, driving;
+	struct dialing *dialing;
+	char *key; /* of the connection that is being dialled */
+	/* RULES_PASSTHROUGH: the cluster that the registry does not have. */
+	struct cluster cluster;
+	struct endpoint endpoint;
+	char literal[INET6_ADDRSTRLEN];
+	struct downstream *next, *prev;
+};
+
+static void downstream_free(struct downstream *d)
+{
+	struct exchange *exchange = d->exchange;
+
+	if (exchange) {
+		d->exchange = NULL;
+		loop_unwatch(d->all->loop, &d->watch);
+		exchange_free(exchange);
+		timer_clear(d->all->loop, &d->timer);
+		DL_DELETE(d->all->list, d);
+	}
+	if (d->queued) /* the task frees the rest */
+		return;
+	free(d->key);
+	claim_free(d->claim);
+	free(d);
+}
+
+static void drive(struct downstream *d)
+{
+	if (d->driving) /* an answer from within acquire(): the driver is on the stack */
+		return;
+	d->driving = true;
+	enum exchange_result result = exchange_drive(d->exchange);
+	d->driving = false;
+	switch (result) {
+	case EXCHANGE_WAIT:
+		break;
+	case EXCHANGE_MORE:
+		if (!d->queued) {
+			d->queued = true;
+			loop_defer(d->all->loop, &d->again);
+		}
+		break;
+	case EXCHANGE_DONE:
+		downstream_free(d);
+		break;
+	}
+}
+
+static void run_again(struct task *task)
+{
+	struct downstream *d = container_of(task, struct downstream, again);
+
+	d->queued = false;
+	if (d->exchange)
+		drive(d);
+	else
+		downstream_free(d);
+}
+
+static void watch_ready(struct watch *watch, uint32_t events)
+{
+	struct downstream *d = container_of(watch, struct downstream, watch);
+
+	sock_ready(d->sock, events);
+	/* A reset: nobody is there. (EPOLLHUP alone may still have bytes before it.) */
+	if (events & EPOLLERR)
+		exchange_abandon(d->exchange);
+	drive(d);
+}
+
+static void watch_moved(struct watch *watch, int fd)
+{
+	sock_set_fd(container_of(watch, struct downstream, watch)->sock, fd);
+}
+
+static void timer_fired(struct timer *timer)
+{
+	struct downstream *d = container_of(timer, struct downstream, timer);
+
+	exchange_timeout(d->exchange);
+	drive(d);
+}
+
+/* ---- what the exchange asks for ---------------------------------------------------------- */
+
+static uint32_t op_random(struct exchange *exchange)
+{
+	struct downstream *d = exchange_env(exchange);
+	uint64_t x = d->all->random; /* xorshift64* */
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	d->all->random = x;
+	return (uint32_t)((x * UINT64_C(0x2545F4914F6CDD1D)) >> 32);
+}
+
+static void upstream_ready(struct connection *connection, uint32_t events)
+{
+	(void)events;
+	drive(connection->owner);
+}
+
+static void hand_over(struct downstream *d, struct connection *connection)
+{
+	connection->owner = d;
+	connection->ready = upstream_ready;
+	exchange_connected(d->exchange, &connection->upstream);
+}
+
+static void dialled(void *arg, struct connection *connection, enum upstream_failure failure,
+		    const struct err *err)
+{
+	struct downstream *d = arg;
+
+	d->dialing = NULL;
+	if (connection) {
+		connection->key = d->key;
+		d->key = NULL;
+		hand_over(d, connection);
+	} else {
+		exchange_failed(d->exchange, failure, err->text);
+	}
+	drive(d);
+}
+
+static void op_acquire(struct exchange *exchange, const struct cluster *cluster,
+		       const char *server_name, bool http, bool fresh)
+{
+	struct downstream *d = exchange_env(exchange);
+
+	free(d->key);
+	d->key = http ? pool_key(cluster, server_name) : NULL;
+	if (d->key && !fresh) {
+		struct connection *connection = pool_take(d->all->pool, d->key);
+
+		if (connection) {
+			hand_over(d, connection);
+			return;
+		}
+	}
+	d->dialing = dial_start(&d->all->dial, cluster, server_name, http, op_random(exchange),
+				dialled, d);
+	if (!d->dialing)
+		exchange_failed(exchange, UPSTREAM_CONNECT, "out of memory");
+}
+
+static void op_cancel(struct exchange *exchange)
+{
+	struct downstream *d = exchange_env(exchange);
+
+	dial_cancel(d->dialing);
+	d->dialing = NULL;
+}
+
+static void op_release(struct exchange *exchange, struct upstream *upstream, bool reusable,
+		       bool reset)
+{
+	struct downstream *d = exchange_env(exchange);
+	struct connection *connection = container_of(upstream, struct connection, upstream);
+
+	if (reusable && connection->key)
+		pool_put(d->all->pool, connection);
+	else
+		connection_free(connection, reset);
+}
+
+static void op_timer(struct exchange *exchange, unsigned ms)
+{
+	struct downstream *d = exchange_env(exchange);
+
+	if (ms)
+		timer_set(d->all->loop, &d->timer, ms);
+	else
+		timer_clear(d->all->loop, &d->timer);
+}
+
+static const struct exchange_ops ops = {
+    .acquire = op_acquire,
+    .cancel = op_cancel,
+    .release = op_release,
+    .random = op_random,
+    .timer = op_timer,
+};
+
+/* ---- start ------------------------------------------------------------------------------- */
+
+/* Where a registry host is, for a port that the registry does not have: the address that was
+ * dialled if it is a real one, else what its name resolves to. */
+static void passthrough(struct downstream *d)
+{
+	const struct sockaddr *dialled_addr = (const struct sockaddr *)&d->claim->dialled;
+	const void *address = dialled_addr->sa_family == AF_INET ?
+				  (const void *)&((struct sockaddr_in *)dialled_addr)->sin_addr :
+				  (const void *)&((struct sockaddr_in6 *)dialled_addr)->sin6_addr;
+
+	d->endpoint.address = d->claim->name;
+	if (!registry_is_synthetic(dialled_addr, sizeof(d->claim->dialled)) &&
+	    inet_ntop(dialled_addr->sa_family, address, d->literal, sizeof(d->literal)))
+		d->endpoint.address = d->literal;
+	d->endpoint.port = d->claim->port;
+	d->cluster = (struct cluster){
+	    .host = d->claim->name,
+	    .port = d->claim->port,
+	    .protocol = PROTOCOL_TCP,
+	    .resolution = RESOLUTION_DNS,
+	    .endpoints = &d->endpoint,
+	    .n_endpoints = 1,
+	    .id = "",
+	};
+}
+
+static int start(struct downstream *d)
+{
+	struct exchange_target target = {
+	    .rules = d->claim->rules,
+	    .kind = d->claim->kind,
+	    .cluster = d->claim->cluster,
+	    .name = d->claim->name,
+	    .port = d->claim->port,
+	};
+
+	if (target.kind == RULES_PASSTHROUGH) {
+		passthrough(d);
+		target.cluster = &d->cluster;
+	}
+	d->claim->rules = NULL;
+	d->exchange = exchange_new(&ops, d, d->sock, &target);
+	return d->exchange ? 0 : -1;
+}
+
+void downstream_start(struct downstreams *all, int fd, struct claim *claim)
+{
+	struct downstream *d = calloc(1, sizeof(*d));
+	struct io *sock = d ? sock_io(fd, false) : NULL;
+	int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!sock) {
+		fds_close(fd);
+		claim_free(claim);
+		free(d);
+		return;
+	}
+	d->all = all;
+	d->claim = claim;
+	d->sock = sock;
+	d->watch.fd = -1;
+	d->watch.ready = watch_ready;
+	d->watch.moved = watch_moved;
+	d->timer.fire = timer_fired;
+	d->again.run = run_again;
+	if (loop_watch(all->loop, &d->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+		io_close(sock, true);
+		claim_free(claim);
+		free(d);
+		return;
+	}
+	if (start(d) < 0) { /* it has closed the socket */
+		loop_unwatch(all->loop, &d->watch);
+		claim_free(claim);
+		free(d);
+		return;
+	}
+	DL_APPEND(all->list, d);
+	drive(d);
+}
+
+void downstreams_close(struct downstreams *all)
+{
+	struct downstream *d, *tmp;
+
+	DL_FOREACH_SAFE(all->list, d, tmp)
+		downstream_free(d);
+}

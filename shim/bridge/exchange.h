@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An exchange: what goes on between one connection of the program (downstream) and the connections
+ * to destinations (upstream) that its requests need. A state machine over abstract streams: it does
+ * no polling, sleeping or connecting, so that tests drive it over memory.
+ *
+ *        head -> route -> acquire -> relay -> next --> head ...
+ *          \        \        \         |\       \
+ *           \        \        \        | tunnel  linger -> closed
+ *            `--------`--------`-> answer -----'
+ *
+ * A connection that is not HTTP (RULES_OPAQUE, RULES_PASSTHROUGH) starts at acquire and goes on to
+ * tunnel.
+ *
+ * Memory: four buffers of fixed size and an arena that is reset between requests. Streams are read
+ * only as far as their buffer has room; that is the back-pressure.
+ *
+ * Threads: whoever holds the lock that the exchange lives under (the bridge's) may drive it.
+ */
+#ifndef SHIM_BRIDGE_EXCHANGE_H
+#define SHIM_BRIDGE_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rules/rules.h"
+#include "shim/bridge/io.h"
+#include "shim/err.h"
+
+struct exchange;
+
+/* An upstream connection, as far as an exchange looks at it. */
+struct upstream {
+	struct io *io; /* its handshake is done */
+	bool reused;   /* it has carried a request before, and may have died since */
+};
+
+/* Why no upstream connection could be had; decides the answer (istio-semantics 2.6). */
+enum upstream_failure {
+	UPSTREAM_NO_HOST, /* no endpoint could be resolved: "no healthy upstream" (UH) */
+	UPSTREAM_CONNECT, /* refused, unreachable, out of descriptors ... (UF) */
+	UPSTREAM_TIMEOUT, /* connectTimeout ran out (UF) */
+	UPSTREAM_TLS,     /* the handshake or the verification failed (UF) */
+};
+
+/* What an exchange asks of its surroundings. */
+struct exchange_ops {
+	/*
+	 * Get a connection to a cluster, TLS as its settings say with this server name. `fresh`:
+	 * not one that was used before. The answer is one call of exchange_connected() or
+	 * exchange_failed(), from within acquire() or later. `server_name` is valid during the
+	 * call only; the cluster stays as long as the exchange's rules do.
+	 */
+	void (*acquire)(struct exchange *exchange, const struct cluster *cluster,
+			const char *server_name, bool http, bool fresh);
+	/* The answer to acquire() is no longer wanted. */
+	void (*cancel)(struct exchange *exchange);
+	/* Give a connection back: for the next request (`reusable`) or to be closed; `reset`: hard. */
+	void (*release)(struct exchange *exchange, struct upstream *upstream, bool reusable,
+			bool reset);
+	/* Uniform random bits, for weighted destinations. */
+	uint32_t (*random)(struct exchange *exchange);
+	/* Call exchange_timeout() in `ms`, unless called again before; 0: not at all. */
+	void (*timer)(struct exchange *exchange, unsigned ms);
+};
+
+/* What the program dialled. */
+struct exchange_target {
+	struct rules *rules; /* a reference, taken over */
+	enum rules_connection kind;
+	const struct cluster *cluster; /* RULES_OPAQUE; RULES_PASSTHROUGH: of the caller's making,
+					  to outlive the exchange. RULES_HTTP: NULL */
+	const char *name; /* to outlive the exchange */
+	uint16_t port;
+};
+
+/*
+ * Start. `down` is taken over, and so is target->rules, on failure too. `env` is the caller's, see
+ * exchange_env(). NULL: no memory.
+ */
+struct exchange *exchange_new(const struct exchange_ops *ops, void *env, struct io *down,
+			      const struct exchange_target *target)
+    __attribute__((warn_unused_result));
+
+void *exchange_env(const struct exchange *exchange);
+
+/*
+ * Close whatever is open and free. A request that is under way upstream is broken off. NULL is
+ * allowed.
+ */
+void exchange_free(struct exchange *exchange);
+
+enum exchange_result {
+	EXCHANGE_WAIT, /* nothing to do until a stream is ready or a callback comes */
+	EXCHANGE_MORE, /* there is more to do, but others should have their turn */
+	EXCHANGE_DONE, /* over: call exchange_free() */
+};
+
+/* Do all that can be done now. To be called after every event on any of its streams, and after
+ * exchange_connected(), exchange_failed() and exchange_timeout(). */
+enum exchange_result exchange_drive(struct exchange *exchange);
+
+/* Answers to acquire(). The upstream belongs to the exchange until release(). */
+void exchange_connected(struct exchange *exchange, struct upstream *upstream);
+void exchange_failed(struct exchange *exchange, enum upstream_failure failure,
+		     const char *reason);
+
+/* The time asked for with ops->timer() is over. */
+void exchange_timeout(struct exchange *exchange);
+
+/* The program's end is gone for good (EPOLLHUP, EPOLLERR): there is nobody to answer. */
+void exchange_abandon(struct exchange *exchange);
+
+/* The step it is in, by name: for logs and tests. */
+const char *exchange_step(const struct exchange *exchange);
+
+#endif

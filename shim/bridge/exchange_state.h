@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of an exchange share: exchange.c (head to acquire, next, linger), relay.c (relay
+ * and tunnel) and answer.c (answers of our own). Nobody else includes this.
+ */
+#ifndef SHIM_BRIDGE_EXCHANGE_STATE_H
+#define SHIM_BRIDGE_EXCHANGE_STATE_H
+
+#include "shim/bridge/arena.h"
+#include "shim/bridge/buf.h"
+#include "shim/bridge/exchange.h"
+#include "shim/bridge/head.h"
+#include "shim/bridge/http1.h"
+
+/* The steps, in the order of the picture in exchange.h. */
+#define EXCHANGE_STEPS(X) X(head) X(route) X(acquire) X(relay) X(tunnel) X(answer) X(next) X(linger)
+
+enum step_result {
+	STEP_MORE, /* go on at once, with the step that is set now */
+	STEP_WAIT, /* a stream, a callback or the timer will bring us back */
+	STEP_DONE, /* the exchange is over */
+};
+
+struct step {
+	const char *name;
+	enum step_result (*run)(struct exchange *x);
+};
+
+#define X(name) extern const struct step step_##name;
+EXCHANGE_STEPS(X)
+#undef X
+
+/* One direction of a message: bytes at the front of a buffer that were looked at and may pass. */
+struct passing {
+	struct http1_body body;
+	size_t ready; /* to be written */
+	size_t skip;  /* behind them: framing that is not passed on */
+	bool started; /* some of it left the buffer: the message cannot be sent again */
+};
+
+struct exchange {
+	const struct exchange_ops *ops;
+	void *env;
+	struct exchange_target target;
+	const struct step *step;
+	struct io *down;
+	struct upstream *up;
+	struct arena arena; /* reset between requests */
+
+	struct buf down_in;  /* from the program */
+	struct buf up_in;    /* from the destination */
+	struct buf up_out;   /* request head; kept until the response begins, to be sent again */
+	struct buf down_out; /* response heads and answers of our own */
+
+	/* the request */
+	size_t scanned;      /* http1_head_length()'s progress */
+	struct http1_head request;
+	size_t max_fields;
+	const char *method;  /* NUL-terminated */
+	const char *authority; /* as it came */
+	const char *path;    /* origin-form, as it came */
+	struct verdict verdict;
+	char server_name[256];
+	struct passing sending;
+	size_t head_sent;    /* bytes of up_out */
+	bool send_broken;    /* the destination takes no more; it may have answered, though */
+
+	/* the upstream connection */
+	bool acquiring;
+	bool want_fresh; /* not a connection that was used before */
+	bool failed;
+	enum upstream_failure failure;
+	char reason[256];
+
+	/* the response */
+	size_t up_scanned;
+	bool responding;     /* the first byte of a response came */
+	struct http1_head response;
+	struct passing receiving;
+	bool have_response;  /* its final head was written to down_out */
+	bool up_keep;        /* the destination lets its connection live on */
+
+	bool keep;     /* the program's connection lives on after this request */
+	bool down_eof; /* the program will send no more */
+	bool up_eof, down_shut, up_shut; /* tunnel */
+	bool timed_out;
+	bool gone;     /* nobody to answer: end now */
+	size_t budget; /* bytes that this drive may still move */
+};
+
+/* answer.c: put an answer of our own into down_out and go to its step. `flag` is Envoy's response
+ * flag for the log; `body` may be NULL. Returns STEP_MORE, or STEP_DONE (no memory). */
+enum step_result answer_local(struct exchange *x, unsigned status, const char *flag,
+			      const char *body);
+
+/* answer.c: the answer to a failed acquire(), per istio-semantics 2.6. */
+enum step_result answer_failure(struct exchange *x, enum upstream_failure failure,
+				const char *reason);
+
+/* answer.c: 503 "upstream connect error or disconnect/reset before headers. reset reason: ..." */
+enum step_result answer_reset(struct exchange *x, unsigned status, const char *flag,
+			      const char *reason, const char *detail);
+
+/* exchange.c: room for `length` bytes more in a buffer. Returns 0 or -1 (no memory). */
+int exchange_room(struct buf *buf, size_t length);
+
+/* exchange.c: give the upstream connection back, if there is one. */
+void exchange_release(struct exchange *x, bool reusable, bool reset);
+
+/* exchange.c: has the request been read to its end? */
+bool exchange_request_done(const struct exchange *x);
+
+/* exchange.c: end it, closing the program's connection hard. Returns STEP_DONE. */
+enum step_result exchange_break(struct exchange *x);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * epoll, a skew heap of timers, a mailbox.
+ *
+ * A callback may unwatch any other descriptor, also one whose event was fetched in the same batch;
+ * loop_unwatch() therefore strikes it out of the batch. That is the whole protection against stale
+ * pointers: whoever frees a watch has unwatched it first.
+ */
+#include "shim/bridge/loop.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shim/container_of.h"
+#include "shim/fds.h"
+
+static uint64_t clock_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* ---- tasks ------------------------------------------------------------------------------ */
+
+static void run_tasks(struct task *task)
+{
+	while (task) {
+		struct task *next = task->next; /* task may be gone after it ran */
+
+		task->run(task);
+		task = next;
+	}
+}
+
+static void mailbox_ready(struct watch *watch, uint32_t events)
+{
+	struct loop *loop = container_of(watch, struct loop, mailbox_watch);
+	uint64_t count;
+
+	(void)events;
+	/* Empty the counter before the list: a task posted in between wakes us once more. */
+	if (read(watch->fd, &count, sizeof(count)) < 0) {
+		/* EAGAIN: another wake-up took it */
+	}
+	pthread_mutex_lock(&loop->mailbox_lock);
+	struct task *tasks = loop->mailbox;
+	loop->mailbox = NULL;
+	loop->mailbox_tail = &loop->mailbox;
+	pthread_mutex_unlock(&loop->mailbox_lock);
+	run_tasks(tasks);
+}
+
+static void wake(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	/* It can fail only when the counter is full, and then the loop is awake. */
+	if (write(loop->mailbox_watch.fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void loop_post(struct loop *loop, struct task *task)
+{
+	int saved = errno;
+
+	task->next = NULL;
+	pthread_mutex_lock(&loop->mailbox_lock);
+	bool first = !loop->mailbox;
+	*loop->mailbox_tail = task;
+	loop->mailbox_tail = &task->next;
+	/* Inside the lock, so that the number cannot be relocated between reading and using it:
+	 * loop_relocate() takes the lock too. */
+	if (first)
+		wake(loop);
+	pthread_mutex_unlock(&loop->mailbox_lock);
+	errno = saved;
+}
+
+void loop_defer(struct loop *loop, struct task *task)
+{
+	task->next = NULL;
+	*loop->deferred_tail = task;
+	loop->deferred_tail = &task->next;
+}
+
+/* ---- timers ----------------------------------------------------------------------------- */
+
+/* Join two heaps; the roots' parents are not touched. */
+static struct timer *heap_merge(struct timer *a, struct timer *b)
+{
+	struct timer *root = NULL, *parent = NULL, **slot = &root;
+
+	while (a && b) {
+		if (b->at < a->at) {
+			struct timer *t = a;
+			a = b;
+			b = t;
+		}
+		/* a stays; its children change places, and b is merged with the former right one,
+		 * which is what keeps a skew heap balanced in the long run. */
+		*slot = a;
+		a->parent = parent;
+		parent = a;
+		struct timer *right = a->right;
+		a->right = a->left;
+		slot = &a->left;
+		a = right;
+	}
+	*slot = a ? a : b;
+	if (*slot)
+		(*slot)->parent = parent;
+	return root;
+}
+
+void timer_clear(struct loop *loop, struct timer *timer)
+{
+	if (!timer->at)
+		return;
+	struct timer *parent = timer->parent;
+	struct timer *rest = heap_merge(timer->left, timer->right);
+
+	if (rest)
+		rest->parent = parent;
+	if (!parent)
+		loop->timers = rest;
+	else if (parent->left == timer)
+		parent->left = rest;
+	else
+		parent->right = rest;
+	timer->at = 0;
+	timer->left = timer->right = timer->parent = NULL;
+}
+
+void timer_set(struct loop *loop, struct timer *timer, uint64_t ms)
+{
+	timer_clear(loop, timer);
+	timer->at = loop->now + ms;
+	if (!timer->at)
+		timer->at = 1;
+	loop->timers = heap_merge(loop->timers, timer);
+	loop->timers->parent = NULL;
+}
+
+static void run_timers(struct loop *loop)
+{
+	while (loop->timers && loop->timers->at <= loop->now) {
+		struct timer *timer = loop->timers;
+
+		timer_clear(loop, timer);
+		timer->fire(timer);
+	}
+}
+
+uint64_t loop_now(const struct loop *loop)
+{
+	return loop->now;
+}
+
+/* ---- descriptors ------------------------------------------------------------------------ */
+
+int loop_watch(struct loop *loop, struct watch *watch, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+		return -1;
+	watch->fd = fd;
+	watch->events = events;
+	watch->prev = NULL;
+	watch->next = loop->watches;
+	if (watch->next)
+		watch->next->prev = watch;
+	loop->watches = watch;
+	return 0;
+}
+
+void loop_unwatch(struct loop *loop, struct watch *watch)
+{
+	if (watch->fd < 0)
+		return;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	for (int i = loop->batch_i; i < loop->batch_n; i++)
+		if (loop->batch[i].data.ptr == watch)
+			loop->batch[i].data.ptr = NULL;
+	if (watch->prev)
+		watch->prev->next = watch->next;
+	else
+		loop->watches = watch->next;
+	if (watch->next)
+		watch->next->prev = watch->prev;
+	watch->fd = -1;
+}
+
+/* ---- running ---------------------------------------------------------------------------- */
+
+static int wait_ms(const struct loop *loop, int max_ms)
+{
+	if (loop->deferred)
+		return 0;
+	if (!loop->timers)
+		return max_ms;
+	uint64_t left = loop->timers->at > loop->now ? loop->timers->at - loop->now : 0;
+
+	if (left > 60000)
+		left = 60000;
+	return max_ms >= 0 && (uint64_t)max_ms < left ? max_ms : (int)left;
+}
+
+static void park(struct loop *loop)
+{
+	loop->parked = true;
+	pthread_cond_broadcast(&loop->pause_cond);
+	while (loop->pauses)
+		pthread_cond_wait(&loop->pause_cond, loop->owner);
+	loop->parked = false;
+}
+
+void loop_turn(struct loop *loop, int max_ms)
+{
+	if (loop->pauses)
+		park(loop);
+	int epoll_fd = loop->epoll_fd, timeout = wait_ms(loop, max_ms);
+
+	pthread_mutex_unlock(loop->owner);
+	int n = epoll_wait(epoll_fd, loop->batch, LOOP_BATCH, timeout);
+	pthread_mutex_lock(loop->owner);
+
+	/* Whoever paused us while we waited may not be gone yet, and what was fetched is still
+	 * good afterwards: only numbers may have changed. */
+	loop->batch_n = n < 0 ? 0 : n;
+	loop->batch_i = 0;
+	if (loop->pauses)
+		park(loop);
+	loop->now = clock_ms();
+	while (loop->batch_i < loop->batch_n) {
+		struct epoll_event *event = &loop->batch[loop->batch_i++];
+		struct watch *watch = event->data.ptr;
+
+		if (watch)
+			watch->ready(watch, event->events);
+	}
+	loop->batch_n = loop->batch_i = 0;
+	run_timers(loop);
+
+	struct task *tasks = loop->deferred;
+	loop->deferred = NULL;
+	loop->deferred_tail = &loop->deferred;
+	run_tasks(tasks);
+}
+
+void loop_run(struct loop *loop, const bool *stop)
+{
+	pthread_mutex_lock(loop->owner);
+	do
+		loop_turn(loop, -1);
+	while (!stop || !*stop);
+	pthread_mutex_unlock(loop->owner);
+}
+
+void loop_pause(struct loop *loop)
+{
+	pthread_mutex_lock(loop->owner);
+	loop->pauses++;
+	wake(loop);
+	while (!loop->parked)
+		pthread_cond_wait(&loop->pause_cond, loop->owner);
+}
+
+void loop_resume(struct loop *loop)
+{
+	if (--loop->pauses == 0)
+		pthread_cond_broadcast(&loop->pause_cond);
+	pthread_mutex_unlock(loop->owner);
+}
+
+static int relocate_watch(struct loop *loop, struct watch *watch, int fd)
+{
+	struct epoll_event event = {.events = watch->events, .data.ptr = watch};
+	int new_fd = fds_relocate(fd);
+
+	if (new_fd < 0)
+		return -1;
+	/* epoll knows the pair (file, number): the old one must go before the number does. */
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, new_fd, &event) < 0)
+		return -1;
+	watch->fd = new_fd;
+	if (watch->moved)
+		watch->moved(watch, new_fd);
+	return 0;
+}
+
+int loop_relocate(struct loop *loop, int fd)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&loop->mailbox_lock);
+	if (fd == loop->epoll_fd) {
+		int new_fd = fds_relocate(fd);
+
+		if (new_fd < 0)
+			result = -1;
+		else
+			loop->epoll_fd = new_fd;
+	} else {
+		for (struct watch *w = loop->watches; w; w = w->next)
+			if (w->fd == fd) {
+				result = relocate_watch(loop, w, fd);
+				break;
+			}
+	}
+	pthread_mutex_unlock(&loop->mailbox_lock);
+	return result;
+}
+
+int loop_init(struct loop *loop, pthread_mutex_t *owner, struct err *err)
+{
+	memset(loop, 0, sizeof(*loop));
+	loop->owner = owner;
+	loop->deferred_tail = &loop->deferred;
+	loop->mailbox_tail = &loop->mailbox;
+	loop->mailbox_watch.fd = -1;
+	loop->now = clock_ms();
+	loop->epoll_fd = fds_adopt(epoll_create1(EPOLL_CLOEXEC));
+	if (loop->epoll_fd < 0) {
+		err_set_errno(err, errno, "cannot make an epoll set");
+		return -1;
+	}
+	int fd = fds_adopt(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+
+	loop->mailbox_watch.ready = mailbox_ready;
+	if (fd < 0 || loop_watch(loop, &loop->mailbox_watch, fd, EPOLLIN) < 0) {
+		err_set_errno(err, errno, "cannot make an event descriptor");
+		fds_close(fd);
+		fds_close(loop->epoll_fd);
+		return -1;
+	}
+	pthread_mutex_init(&loop->mailbox_lock, NULL);
+	pthread_cond_init(&loop->pause_cond, NULL);
+	return 0;
+}
+
+void loop_release(struct loop *loop)
+{
+	int fd = loop->mailbox_watch.fd;
+
+	loop_unwatch(loop, &loop->mailbox_watch);
+	fds_close(fd);
+	fds_close(loop->epoll_fd);
+	pthread_mutex_destroy(&loop->mailbox_lock);
+	pthread_cond_destroy(&loop->pause_cond);
+}

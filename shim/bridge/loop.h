@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event loop: descriptors (epoll, edge-triggered), timers, and a mailbox for other threads. It
+ * knows nothing of HTTP or TLS.
+ *
+ * Threads and locks: a loop has one owner lock, given at start, held by the loop's thread whenever
+ * it runs callbacks and released while it waits. Every function here wants that lock held, but for
+ * loop_post(), the one call for other threads (its own lock is a leaf), and loop_pause() with
+ * loop_resume().
+ */
+#ifndef SHIM_BRIDGE_LOOP_H
+#define SHIM_BRIDGE_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "shim/err.h"
+
+#define LOOP_BATCH 64
+
+/* A descriptor under watch. Embedded in its owner. */
+struct watch {
+	int fd; /* -1: not watched */
+	/* `events` are epoll's. May free the watch after loop_unwatch(). */
+	void (*ready)(struct watch *watch, uint32_t events);
+	/* The number changed (loop_relocate()). NULL: nobody else keeps it. */
+	void (*moved)(struct watch *watch, int fd);
+	uint32_t events;
+	struct watch *next, *prev;
+};
+
+/* A timer. Embedded in its owner; all zero: not set. */
+struct timer {
+	void (*fire)(struct timer *timer); /* the timer is cleared before the call */
+	uint64_t at; /* loop time, ms; 0: not set */
+	struct timer *left, *right, *parent; /* a skew heap: no memory to run out of */
+};
+
+/* Something to run once on the loop's thread. Embedded in its owner; must stay until it ran. */
+struct task {
+	void (*run)(struct task *task);
+	struct task *next;
+};
+
+struct loop {
+	int epoll_fd;
+	struct watch mailbox_watch; /* an eventfd */
+	struct watch *watches;
+	struct timer *timers; /* root */
+	struct task *deferred, **deferred_tail;
+	uint64_t now;
+	struct epoll_event batch[LOOP_BATCH];
+	int batch_n, batch_i;
+
+	pthread_mutex_t *owner;
+	pthread_cond_t pause_cond; /* with owner */
+	int pauses;
+	bool parked; /* the thread waits for loop_resume() */
+
+	pthread_mutex_t mailbox_lock; /* leaf */
+	struct task *mailbox, **mailbox_tail;
+};
+
+/* Make epoll set and mailbox; their descriptors are entered with fds.h. Returns 0, or -1 with `err`
+ * set and nothing to release. */
+int loop_init(struct loop *loop, pthread_mutex_t *owner, struct err *err);
+
+/* Close what loop_init() made. For loops that never ran, and for tests. */
+void loop_release(struct loop *loop);
+
+/* Run for ever. Called without the owner lock. Returns only when `*stop` (may be NULL) is true
+ * after a turn; tests use that. */
+void loop_run(struct loop *loop, const bool *stop);
+
+/* One turn: wait at most `max_ms` (-1: as long as it takes) and run what is due. Called with the
+ * lock; gives it up while waiting. */
+void loop_turn(struct loop *loop, int max_ms);
+
+/* Watch `fd` for EPOLL* events; edge-triggered with EPOLLET among them. Returns 0 or -1 with
+ * errno. */
+int loop_watch(struct loop *loop, struct watch *watch, int fd, uint32_t events);
+
+/* Stop watching; the descriptor stays open. Events that are already fetched are dropped.
+ * Idempotent. */
+void loop_unwatch(struct loop *loop, struct watch *watch);
+
+/* Monotonic time in ms, as of the last wake-up. */
+uint64_t loop_now(const struct loop *loop);
+
+/* Fire in `ms` from now; a timer that is set is set anew. */
+void timer_set(struct loop *loop, struct timer *timer, uint64_t ms);
+
+/* Idempotent. */
+void timer_clear(struct loop *loop, struct timer *timer);
+
+/* Run the task on this thread in the next turn. It must not be queued already. */
+void loop_defer(struct loop *loop, struct task *task);
+
+/* Run the task on the loop's thread soon. Any thread, no lock needed. */
+void loop_post(struct loop *loop, struct task *task);
+
+/*
+ * Bring the loop's thread to a known place, where it is in no system call and remembers no
+ * descriptor number. Any other thread, without the owner lock; returns with it held.
+ * loop_resume() releases it.
+ */
+void loop_pause(struct loop *loop);
+void loop_resume(struct loop *loop);
+
+/* While paused: give up the number `fd` if it belongs to this loop (see fds_relocate()). Returns 0,
+ * or -1 with errno. */
+int loop_relocate(struct loop *loop, int fd);
+
+#endif

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Request up, response down, both at once: a destination may answer before it has read the whole
+ * request, and 1xx answers come in between. Bodies go from the buffer they were read into straight
+ * to the other stream, in the framing in which they came; http1_body only watches them pass to
+ * know where the message ends. The one exception is a chunked answer to an HTTP/1.0 program, whose
+ * framing is taken off.
+ *
+ * The request head stays in up_out until the response begins, so that a request can be sent again
+ * when a pooled connection turns out to have died.
+ */
+#include "shim/bridge/exchange_state.h"
+
+#include <string.h>
+
+#include "shim/log.h"
+
+/* What a pump found. */
+enum pump {
+	PUMP_IDLE,  /* nothing can move now */
+	PUMP_MOVED, /* something moved: look at the other direction again */
+	PUMP_LEFT,  /* the step was changed, or the exchange is over: see `x->step`, `x->gone` */
+};
+
+static bool wants(ssize_t n)
+{
+	return n == IO_WANT_READ || n == IO_WANT_WRITE;
+}
+
+static void spend(struct exchange *x, size_t n)
+{
+	x->budget -= n < x->budget ? n : x->budget;
+}
+
+/* The program is gone, or the message to it is broken beyond repair. */
+static enum pump break_off(struct exchange *x)
+{
+	exchange_break(x);
+	return PUMP_LEFT;
+}
+
+/* Bytes at the front of `in` that may pass. Looks at what is there if nothing was. */
+static int passing_look(struct passing *p, struct buf *in, bool strip)
+{
+	size_t data_len = 0, len = buf_len(in);
+
+	if (p->ready || p->body.done || !len)
+		return 0;
+	char *data = buf_data(in);
+	ssize_t n = http1_body_feed(&p->body, data, len, strip ? data : NULL, &data_len);
+	if (n < 0)
+		return -1;
+	p->ready = strip ? data_len : (size_t)n;
+	p->skip = (size_t)n - p->ready;
+	if (!p->ready) {
+		buf_take(in, p->skip);
+		p->skip = 0;
+	}
+	return 0;
+}
+
+/* Write them. Results of io_write(). */
+static ssize_t passing_write(struct passing *p, struct buf *in, struct io *out)
+{
+	ssize_t n = io_write(out, buf_data(in), p->ready);
+
+	if (n > 0) {
+		p->started = true;
+		p->ready -= (size_t)n;
+		buf_take(in, (size_t)n);
+		if (!p->ready) {
+			buf_take(in, p->skip);
+			p->skip = 0;
+		}
+	}
+	return n;
+}
+
+/* ---- request ----------------------------------------------------------------------------- */
+
+static enum pump send_broken(struct exchange *x)
+{
+	/* The destination may have answered before it closed: that is for the reader to find
+	 * out, who also notices when there is no answer. */
+	x->send_broken = true;
+	return PUMP_IDLE;
+}
+
+static enum pump send_head(struct exchange *x)
+{
+	ssize_t n = io_write(x->up->io, buf_data(&x->up_out) + x->head_sent,
+			     buf_len(&x->up_out) - x->head_sent);
+
+	if (wants(n))
+		return PUMP_IDLE;
+	if (n < 0)
+		return send_broken(x);
+	x->head_sent += (size_t)n;
+	return PUMP_MOVED;
+}
+
+static enum pump pump_request(struct exchange *x)
+{
+	struct passing *p = &x->sending;
+	ssize_t n;
+
+	if (x->send_broken)
+		return PUMP_IDLE;
+	if (x->head_sent < buf_len(&x->up_out))
+		return send_head(x);
+	if (passing_look(p, &x->down_in, false) < 0) {
+		if (x->have_response)
+			return break_off(x);
+		x->keep = false;
+		answer_local(x, 400, "DPE", p->body.why);
+		return PUMP_LEFT;
+	}
+	if (p->ready) {
+		n = passing_write(p, &x->down_in, x->up->io);
+		if (wants(n))
+			return PUMP_IDLE;
+		if (n < 0)
+			return send_broken(x);
+		spend(x, (size_t)n);
+		return PUMP_MOVED;
+	}
+	if (p->body.done)
+		return PUMP_IDLE;
+	n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
+	if (wants(n))
+		return PUMP_IDLE;
+	if (n <= 0) /* the program left in the middle of its request */
+		return break_off(x);
+	return PUMP_MOVED;
+}
+
+/* ---- response head ----------------------------------------------------------------------- */
+
+/* Methods that may be sent again when nobody knows what became of the first (RFC 9110 9.2.2). */
+static bool idempotent(const char *method)
+{
+	static const char *const list[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (!strcmp(method, list[i]))
+			return true;
+	return false;
+}
+
+/* The connection ended before the response began. */
+static enum pump upstream_died(struct exchange *x, const char *why)
+{
+	bool again = x->up->reused && !x->responding && !x->sending.started &&
+		     (idempotent(x->method) || !x->head_sent);
+
+	log_debug("%s: %s%s", x->verdict.destination, why, again ? ", trying a fresh one" : "");
+	if (again) {
+		exchange_release(x, false, true);
+		x->want_fresh = true;
+		x->step = &step_acquire;
+		return PUMP_LEFT;
+	}
+	answer_reset(x, 503, "UC", "connection termination", NULL);
+	return PUMP_LEFT;
+}
+
+static enum pump protocol_error(struct exchange *x, const char *why)
+{
+	log_info("%s: malformed response: %s", x->verdict.destination, why);
+	answer_reset(x, 502, "UPE", "protocol error", NULL);
+	return PUMP_LEFT;
+}
+
+/* Put the head into down_out as the program shall see it. */
+static int write_response_head(struct exchange *x, size_t max_fields)
+{
+	struct http1_head *head = &x->response;
+	bool final = head->status >= 200;
+	int failed = 0;
+
+	head_strip_hop_by_hop(head, head->status == 101 || head->upgrade);
+	if (final && x->request.minor == 0 && head->framing == HTTP1_CHUNKED) {
+		head_remove(head, "transfer-encoding");
+		head_remove(head, "trailer");
+	}
+	if (final && !x->keep)
+		failed = head_set(head, max_fields, "Connection", "close");
+	else if (final && x->request.minor == 0)
+		failed = head_set(head, max_fields, "Connection", "keep-alive");
+	if (failed || exchange_room(&x->down_out, head_length(head)) < 0)
+		return -1;
+	return head_write(head, &x->down_out) < 0 ? -1 : 0;
+}
+
+static enum pump begin_tunnel(struct exchange *x)
+{
+	if (!x->request.upgrade)
+		return protocol_error(x, "101 without an upgrade asked for");
+	x->have_response = true;
+	x->keep = false;
+	if (write_response_head(x, x->response.n_fields + 1) < 0)
+		return break_off(x);
+	buf_take(&x->up_out, buf_len(&x->up_out));
+	x->head_sent = 0;
+	x->step = &step_tunnel;
+	return PUMP_LEFT;
+}
+
+static enum pump begin_response(struct exchange *x, size_t max_fields)
+{
+	struct http1_head *head = &x->response;
+
+	if (head->status == 101)
+		return begin_tunnel(x);
+	if (head->status < 200) {
+		/* RFC 9110 15.2: not for HTTP/1.0. */
+		if (x->request.minor >= 1 && write_response_head(x, max_fields) < 0)
+			return break_off(x);
+		return PUMP_MOVED;
+	}
+	x->have_response = true;
+	x->up_keep = head->keep_alive && head->framing != HTTP1_UNTIL_CLOSE;
+	if (head->framing == HTTP1_UNTIL_CLOSE ||
+	    (head->framing == HTTP1_CHUNKED && x->request.minor == 0))
+		x->keep = false;
+	if (!exchange_request_done(x)) /* an answer before the request is over ends both */
+		x->keep = false;
+	http1_body_init(&x->receiving.body, head);
+	return write_response_head(x, max_fields) < 0 ? break_off(x) : PUMP_MOVED;
+}
+
+static enum pump parse_response(struct exchange *x, size_t length)
+{
+	const char *why = "too many fields";
+	char *text = arena_strndup(&x->arena, buf_data(&x->up_in), length);
+	size_t lines = 0;
+
+	if (!text)
+		return break_off(x);
+	for (size_t i = 0; i < length; i++)
+		lines += text[i] == '\n';
+	struct field *fields = arena_alloc(&x->arena, (lines + 1) * sizeof(*fields));
+	if (!fields)
+		return break_off(x);
+	buf_take(&x->up_in, length);
+	x->up_scanned = 0;
+	if (http1_parse_response(text, length, !strcmp(x->method, "HEAD"), fields,
+				 lines < HTTP1_FIELDS_MAX ? lines : HTTP1_FIELDS_MAX, &x->response,
+				 &why) < 0)
+		return protocol_error(x, why);
+	return begin_response(x, lines + 1);
+}
+
+static enum pump read_response_head(struct exchange *x)
+{
+	const char *why = NULL;
+	ssize_t n = http1_head_length(buf_data(&x->up_in), buf_len(&x->up_in), &x->up_scanned,
+				      &why);
+
+	if (n < 0)
+		return protocol_error(x, why);
+	if (n > HTTP1_HEAD_MAX)
+		return protocol_error(x, "head is too long");
+	if (n > 0)
+		return parse_response(x, (size_t)n);
+	if (!buf_room(&x->up_in)) {
+		if (buf_len(&x->up_in) >= HTTP1_HEAD_MAX)
+			return protocol_error(x, "head is too long");
+		if (buf_grow(&x->up_in, HTTP1_HEAD_MAX) < 0)
+			return break_off(x);
+	}
+	n = buf_read_from(&x->up_in, x->up->io, SIZE_MAX);
+	if (wants(n))
+		return PUMP_IDLE;
+	if (n <= 0)
+		return upstream_died(x, n == IO_EOF ? "closed before it answered" :
+						      io_error(x->up->io));
+	x->responding = true;
+	return PUMP_MOVED;
+}
+
+/* ---- response body ----------------------------------------------------------------------- */
+
+/* The destination's stream ended or broke within the body. */
+static enum pump response_ended(struct exchange *x, ssize_t n)
+{
+	bool lawful = n == IO_EOF && http1_body_eof(&x->receiving.body) == 0;
+
+	/* An end that TLS does not vouch for may be an attacker's: with nothing else to tell the
+	 * length, the program must not take the part for the whole. */
+	if (lawful && x->up->io->truncated &&
+	    x->receiving.body.framing == HTTP1_UNTIL_CLOSE)
+		lawful = false;
+	if (lawful)
+		return PUMP_MOVED;
+	log_info("%s: response broken off: %s", x->verdict.destination,
+		 n == IO_EOF ? "connection closed" : io_error(x->up->io));
+	return break_off(x);
+}
+
+static enum pump pump_response(struct exchange *x)
+{
+	struct passing *p = &x->receiving;
+	ssize_t n;
+
+	if (buf_len(&x->down_out)) {
+		n = buf_write_to(&x->down_out, x->down);
+		if (wants(n))
+			return PUMP_IDLE;
+		return n < 0 ? break_off(x) : PUMP_MOVED;
+	}
+	if (!x->have_response)
+		return read_response_head(x);
+	if (passing_look(p, &x->up_in, x->request.minor == 0 &&
+					   p->body.framing == HTTP1_CHUNKED) < 0) {
+		log_info("%s: malformed body: %s", x->verdict.destination, p->body.why);
+		return break_off(x);
+	}
+	if (p->ready) {
+		n = passing_write(p, &x->up_in, x->down);
+		if (wants(n))
+			return PUMP_IDLE;
+		if (n < 0)
+			return break_off(x);
+		spend(x, (size_t)n);
+		return PUMP_MOVED;
+	}
+	if (p->body.done) {
+		x->step = &step_next;
+		return PUMP_LEFT;
+	}
+	n = buf_read_from(&x->up_in, x->up->io, SIZE_MAX);
+	if (wants(n))
+		return PUMP_IDLE;
+	return n <= 0 ? response_ended(x, n) : PUMP_MOVED;
+}
+
+static enum step_result run_relay(struct exchange *x)
+{
+	while (x->budget) {
+		enum pump sent = pump_request(x);
+
+		if (sent == PUMP_LEFT)
+			return x->gone ? STEP_DONE : STEP_MORE;
+		enum pump received = pump_response(x);
+		if (received == PUMP_LEFT)
+			return x->gone ? STEP_DONE : STEP_MORE;
+		if (sent == PUMP_IDLE && received == PUMP_IDLE)
+			return STEP_WAIT;
+	}
+	return STEP_MORE;
+}
+
+const struct step step_relay = {"relay", run_relay};
+
+/* ---- tunnel ------------------------------------------------------------------------------ */
+
+/* One direction of opaque bytes. Returns 1: something moved, 0: nothing can, -1: broken. */
+static int pump_bytes(struct exchange *x, struct io *from, struct buf *buf, struct io *to,
+		      bool *eof, bool *shut)
+{
+	ssize_t n;
+
+	if (buf_len(buf)) {
+		n = buf_write_to(buf, to);
+		if (n > 0)
+			spend(x, (size_t)n);
+		return wants(n) ? 0 : n < 0 ? -1 : 1;
+	}
+	if (*eof) {
+		if (*shut)
+			return 0;
+		n = io_shutdown(to);
+		if (wants(n))
+			return 0;
+		*shut = true;
+		return n < 0 ? -1 : 1;
+	}
+	n = buf_read_from(buf, from, SIZE_MAX);
+	if (wants(n))
+		return 0;
+	*eof = n == IO_EOF;
+	return n < 0 ? -1 : 1;
+}
+
+static enum step_result run_tunnel(struct exchange *x)
+{
+	while (x->budget) {
+		int moved = 0;
+
+		if (buf_len(&x->down_out)) { /* the head of a 101 */
+			ssize_t n = buf_write_to(&x->down_out, x->down);
+
+			if (wants(n))
+				return STEP_WAIT;
+			if (n < 0)
+				return exchange_break(x);
+			continue;
+		}
+		int up = pump_bytes(x, x->down, &x->down_in, x->up->io, &x->down_eof, &x->up_shut);
+		int down = pump_bytes(x, x->up->io, &x->up_in, x->down, &x->up_eof, &x->down_shut);
+		moved = up > 0 || down > 0;
+		if (up < 0 || down < 0)
+			return exchange_break(x);
+		if (x->up_shut && x->down_shut)
+			return STEP_DONE;
+		if (!moved)
+			return STEP_WAIT;
+	}
+	return STEP_MORE;
+}
+
+const struct step step_tunnel = {"tunnel", run_tunnel};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shim's own threads: detached, named "meshshim", every signal blocked (but for those that the
+ * libc keeps for setuid(2) in all threads, which sigfillset(3) leaves alone), a stack of their own
+ * size whatever the program's default is.
+ */
+#ifndef SHIM_THREAD_H
+#define SHIM_THREAD_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+/* True on the shim's own threads: hooks pass everything straight through there, so that what the
+ * shim does (and what the libc's resolver plug-ins do on its behalf) is never steered by itself. */
+extern _Thread_local bool thread_is_ours;
+
+/* The first thing that `run` of thread_start() calls. */
+void thread_enter(void);
+
+/* Start one. Returns 0 or an errno value. errno is preserved. */
+int thread_start(void *(*run)(void *), void *arg);
+
+/* Block all signals around a section that holds a lock, so that no handler can come to want the
+ * same lock on this thread; and back. */
+void thread_block_signals(sigset_t *old);
+void thread_restore_signals(const sigset_t *old);
+
+#endif
