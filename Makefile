@@ -35,7 +35,7 @@ LLHTTP     := /usr/share/llhttp
 
 # --- flags -----------------------------------------------------------------
 CFLAGS ?= -g
-my-cppflags := -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DHASH_NONFATAL_OOM=1
+my-cppflags := -I. -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DHASH_NONFATAL_OOM=1
 my-cflags   := -std=gnu11 -fPIC -fvisibility=hidden -pthread -MMD -MP \
     -ftls-model=initial-exec -fno-semantic-interposition \
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -56,7 +56,7 @@ so-ldflags  := -shared -Wl,-soname,libmeshshim.so -Wl,--version-script=$(B)/mesh
 rules-src  := $(wildcard rules/*.c)
 shim-src   := $(wildcard shim/*.c shim/bridge/*.c)
 # What the unit tests can link: everything that interposes nothing.
-core-src   := $(filter-out shim/init.c shim/libconfig.c shim/hook_%.c,$(shim-src))
+core-src   := $(filter-out shim/init.c shim/hook_%.c,$(shim-src))
 tool-src   := $(wildcard tools/*.c)
 unit-src   := $(wildcard tests/unit/*.c)
 guest-src  := $(wildcard tests/preload/*.c)
@@ -102,7 +102,7 @@ $(B)/tools/meshshim.o: my-cppflags += -DLIBDIR='"$(LIBDIR)"'
 
 $(unit): $(call obj,$(unit-src) $(core-src)) $(B)/librules.a $(llhttp-obj)
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lm -lrt \
-	    -lssl -lcrypto -lconfig -lpcre2-8 $(LDLIBS)
+	    -lssl -lcrypto -lpcre2-8 $(LDLIBS)
 
 # The list of suites is the list of files: tests/unit/test_foo.c defines foo_suite().
 $(B)/tests/unit/suites.h: $(B)/.flags
@@ -119,7 +119,7 @@ $(B)/tests/preload/%: $(B)/tests/preload/%.o
 
 $(B)/llhttp/%.o: $(LLHTTP)/%.c $(B)/.flags
 	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 $(CPPFLAGS) \
+	$(call say,CC,$<) $(CC) $(my-cppflags) $(CPPFLAGS) \
 	    $(filter-out -W%,$(my-cflags)) -Wno-unused $(CFLAGS) -c -o $@ $<
 
 # Objects depend on the flags they were built with ...
@@ -139,7 +139,13 @@ FORCE:
 
 # --- tests -----------------------------------------------------------------
 export SAN T
-check: check-headers check-unit check-rules check-exports check-layers check-preload check-install
+# Where packages can be installed, the tests and the demo see to them by themselves.
+with-deps := $(if $(shell command -v apt-get),deps)
+
+check: $(with-deps)
+	+@$(MAKE) --no-print-directory check-all
+
+check-all: check-headers check-unit check-rules check-exports check-layers check-preload check-install
 
 check-unit: $(unit)
 	$(call say,TEST,unit) $(unit)
@@ -150,7 +156,10 @@ check-rules: $(check)
 check-preload: all $(guests)
 	$(call say,TEST,preload) tests/preload/run.py $(B)
 
-check-long: all $(guests)
+check-long: $(with-deps)
+	+@$(MAKE) --no-print-directory check-preload-long
+
+check-preload-long: all $(guests)
 	$(call say,TEST,preload (long)) tests/preload/run.py --long $(B)
 
 # Every header compiles alone.
@@ -171,7 +180,6 @@ check-exports: $(so)
 
 # rules/ is a pure library: it may parse, match, read files and allocate, nothing else. The
 # shim calls what it hooks only through shim/libc.h, and never ends or prints to its host.
-comma-or := |
 forbidden := socket|connect|send|recv|poll|epoll_.*|pthread_create|_?exit|abort|__assert_fail|printf|puts|perror|SSL_.*|EVP_.*|X509_.*
 check-layers: $(B)/librules.a $(call obj,$(shim-src)) check-exports
 	$(call say,TEST,layers) ! nm -u $(B)/librules.a | awk '$$1 == "U" {print $$2}' | sort -u | grep -xE '$(forbidden)'
@@ -186,12 +194,30 @@ check-install: all
 	    test -z "$$(find $(B)/pkg ! -type d)" && rm -rf $(B)/pkg
 
 # --- the founding scenario -------------------------------------------------
-demo: all
+demo: $(with-deps)
+	+@$(MAKE) --no-print-directory all
 	@samples/octopus/demo.sh $(B)
 
 # --- dependencies ----------------------------------------------------------
+# Debian 12's names. A web server is needed as a file, not as a running service: a policy of
+# "start nothing" is put in place while it is installed, unless the machine has its own.
+deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libpcre2-dev uthash-dev node-llhttp
+deps-test  := check binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps
+
 deps:
-	@tools/deps.sh
+	@missing=$$(for p in $(deps-build) $(deps-test); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	test -n "$$missing" || exit 0; \
+	command -v apt-get >/dev/null || { echo "please install, under Debian's names:" $$missing; exit 1; }; \
+	sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
+	echo "installing:" $$missing; \
+	policy=/usr/sbin/policy-rc.d; \
+	if ! test -e $$policy; then \
+	    printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; $$sudo chmod 755 $$policy; \
+	    trap "$$sudo rm -f $$policy" EXIT INT TERM; \
+	fi; \
+	$$sudo apt-get update -qq && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
 # --- install ---------------------------------------------------------------
 man1 := $(wildcard tools/*.1)
@@ -214,5 +240,5 @@ clean:
 help:
 	@sed -n '3,20s/^# \{0,1\}//p' Makefile
 
-.PHONY: all check check-unit check-rules check-preload check-long check-headers check-exports \
+.PHONY: all check check-all check-unit check-rules check-preload check-preload-long check-long check-headers check-exports \
     check-layers check-install demo deps install uninstall clean help FORCE

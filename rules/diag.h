@@ -48,4 +48,11 @@ void diag_add(struct diags *diags, enum severity severity, const struct where *w
  */
 int diag_format(const struct diag *diag, char *out, size_t size);
 
+/*
+ * Put the list in order of file, then line; what has no file comes first, and the order of equals
+ * stays. `rank` says how early a file was read. Out of memory leaves the list as it is.
+ */
+void diags_sort(struct diags *diags, size_t (*rank)(const void *context, const char *file),
+		const void *context);
+
 #endif

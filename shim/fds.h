@@ -34,6 +34,10 @@ int fds_next(int fd);
  */
 int fds_relocate(int fd);
 
+/* Take a number out of the set and leave the descriptor alone, for it is being closed by other means
+ * in a forked child that has not dropped its copies yet. Async-signal-safe. */
+void fds_forget(int fd);
+
 /* In a forked child: close our copies of all of them and forget them. Async-signal-safe. */
 void fds_drop_all(void);
 

@@ -43,6 +43,10 @@ bool registry_reverse(const struct rules *rules, const struct sockaddr *addr, so
 /* Whether an address lies in a synthetic range, given to somebody or not. */
 bool registry_is_synthetic(const struct sockaddr *addr, socklen_t len);
 
+/* Whether any ServiceEntry of the rules in force lists addresses, so that real addresses are worth
+ * looking up. True until registry_update() knows better. Takes no lock. */
+bool registry_has_explicit(void);
+
 /* What a TCP connection to this address is to become. */
 enum route_to {
 	ROUTE_UNTOUCHED, /* none of our business: the real connect() */

@@ -113,16 +113,6 @@ int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struc
 	size_t index = family == AF_INET6;
 	sigset_t old;
 
-	switch (process_check()) {
-	case PROCESS_OWNER:
-		break;
-	case PROCESS_FORKED:
-		bridge_fork_child();
-		break;
-	case PROCESS_VFORKED:
-		err_set(err, ECONNREFUSED, "a vfork child cannot connect to a mesh host");
-		return -1;
-	}
 	uint16_t port = atomic_load(&door_ports[index]);
 	if (!port) {
 		thread_block_signals(&old);

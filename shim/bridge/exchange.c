@@ -344,12 +344,11 @@ void exchange_failed(struct exchange *x, enum upstream_failure failure, const ch
 
 static enum step_result run_next(struct exchange *x)
 {
-	bool whole = exchange_request_done(x) && x->head_sent == buf_len(&x->up_out) &&
-		     !x->send_broken;
+	bool whole = exchange_request_done(x);
+	bool sent = whole && x->head_sent == buf_len(&x->up_out) && !x->send_broken;
 
 	/* Bytes that came behind the response belong to nobody: such a connection is not kept. */
-	exchange_release(x, whole && x->have_response && x->up_keep && !buf_len(&x->up_in),
-			 !whole);
+	exchange_release(x, sent && x->have_response && x->up_keep && !buf_len(&x->up_in), !sent);
 	if (whole && x->keep && !x->down_eof) {
 		request_reset(x);
 		x->step = &step_head;

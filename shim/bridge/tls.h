@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS 1.2 and 1.3 as a client (RFC 8446, RFC 5246), over any lower stream. The only file that
- * includes <openssl/...>.
+ * TLS 1.2 and 1.3 as a client (RFC 8446, RFC 5246), over any lower stream. Only tls*.c and their
+ * private headers include <openssl/...>.
  *
  * Verification (promise 6): the chain against `ca_certificates` or the system's CA store, with
  * `ca_crl` where given; the name against `subject_alt_names` (exact host names, one must match;
@@ -11,6 +11,13 @@
  * SNI (RFC 6066) is the server name unless that is an IP literal. ALPN (RFC 7301): "http/1.1" when
  * asked for. Sessions are resumed per (settings, server name); resumption never outlives a change
  * of the settings.
+ *
+ * The end of the stream is IO_EOF, with close_notify or without; tls_truncated() tells which, since
+ * only the protocol above knows whether it matters: without, somebody on the way may have cut the
+ * stream short, so a body that lasts until the connection ends (HTTP1_UNTIL_CLOSE) is complete only
+ * if this is false. The end of the lower stream during the handshake is IO_ERR.
+ * After io_write() gave IO_WANT_* the next call must begin with the same bytes, and have at least
+ * as many: some may be encrypted already.
  *
  * OpenSSL is initialised by the first tls_new(), without its atexit handlers and configuration
  * file, and reaches the network only through the lower stream.
@@ -44,7 +51,12 @@ void tls_free(struct tls *tls);
 struct io *tls_connect(struct tls *tls, const struct client_tls *settings, const char *server_name,
 		       bool alpn_http1, struct io *lower, struct err *err);
 
-/* Facts for logs and tests. After a handshake: "TLSv1.3", and whether a session was resumed. */
+/* After IO_EOF: the peer did not announce the end with close_notify (RFC 8446 6.1). False for other
+ * streams. */
+bool tls_truncated(const struct io *io);
+
+/* Facts for logs and tests. After a handshake: "TLSv1.3", and whether a session was resumed.
+ * NULL and false before it, and for other streams. */
 const char *tls_version(const struct io *io);
 bool tls_resumed(const struct io *io);
 

@@ -5,8 +5,11 @@
  * CK_FORK=no runs everything in one process, for a debugger.
  */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "shim/libconfig.h"
 
 #define SUITE(name) Suite *name##_suite(void);
 #include "suites.h"
@@ -24,6 +27,13 @@ static const struct {
 int main(void)
 {
 	const char *only = getenv("T");
+	struct err err = {0};
+
+	/* The rules' libconfig is the shim's private one here too. */
+	if (libconfig_open(&err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return EXIT_FAILURE;
+	}
 	SRunner *runner = srunner_create(NULL);
 
 	for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)

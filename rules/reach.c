@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Istio's analyzeUnreachableHTTPRules, in one pass: each match block is written down as text, and
+ * a table of these texts finds equal ones. A block that asks for a path prefix and nothing else is
+ * noted under its prefix too, so that a later, longer prefix finds it.
+ */
+#include "rules/reach.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/schema.h"
+
+struct reach {
+	struct reader *reader;
+	const struct virtual_service *service;
+	struct table seen;     /* text of a block -> struct http_route */
+	struct table prefixes; /* bare prefix -> struct http_route */
+	const struct http_route *bare;      /* a route without matches */
+	const struct http_match *catch_all; /* a block that leaves nothing over */
+};
+
+static const char *rule_name(char out[64], const struct reach *reach,
+			     const struct http_route *route)
+{
+	const struct http_route *routes = reach->service->http.items;
+
+	if (route->name.s)
+		snprintf(out, 64, "\"%.60s\"", route->name.s);
+	else
+		snprintf(out, 64, "#%zu", (size_t)(route - routes));
+	return out;
+}
+
+static const char *match_name(char out[64], const struct http_route *route,
+			      const struct http_match *match)
+{
+	const struct http_match *matches = route->match.items;
+
+	if (match->name.s)
+		snprintf(out, 64, "\"%.60s\"", match->name.s);
+	else
+		snprintf(out, 64, "#%zu", (size_t)(match - matches));
+	return out;
+}
+
+static void unreachable(struct reach *reach, const struct http_route *route, const char *reason)
+{
+	char name[64];
+
+	reader_warning(reach->reader, &route->where, "VirtualService rule %s not used (%s)",
+		       rule_name(name, reach, route), reason);
+}
+
+static void write_string_match(FILE *out, const char *field, const struct string_match *match)
+{
+	const char *text = match->exact.s ? match->exact.s
+					  : match->prefix.s ? match->prefix.s : match->regex.s;
+
+	fprintf(out, "%s %d %zu %s\n", field, match->kind, text ? strlen(text) : 0,
+		text ? text : "");
+}
+
+/* All that a block asks for, as text; equal texts ask for the same. NULL: out of memory. */
+static char *block_text(const struct http_match *match, size_t *len)
+{
+	const struct header_match *headers = match->headers.items;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, len);
+
+	if (!out)
+		return NULL;
+	if (match->uri)
+		write_string_match(out, "uri", match->uri);
+	if (match->method)
+		write_string_match(out, "method", match->method);
+	if (match->authority)
+		write_string_match(out, "authority", match->authority);
+	for (size_t i = 0; i < match->headers.n; i++)
+		write_string_match(out, headers[i].name.s ? headers[i].name.s : "",
+				   &headers[i].match);
+	fprintf(out, "port %lld\n", match->port.set ? match->port.value : 0);
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* The prefix of a block that asks for nothing else; NULL: it asks for more, or other things. */
+static const char *bare_prefix(const struct http_match *match)
+{
+	if (!match->uri || match->uri->kind != MATCH_PREFIX || match->method || match->authority ||
+	    match->headers.n || match->port.set)
+		return NULL;
+	return match->uri->prefix.s;
+}
+
+static const struct http_route *covering(const struct reach *reach, const char *prefix)
+{
+	const struct http_route *route = NULL;
+
+	for (size_t len = 1, end = strlen(prefix); len < end && !route; len++)
+		route = table_get(&reach->prefixes, prefix, len);
+	return route;
+}
+
+/* Returns whether the block is a repetition of an earlier one. */
+static bool check_block(struct reach *reach, const struct http_route *route,
+			const struct http_match *match)
+{
+	struct region *region = &reach->reader->rules->region;
+	const char *prefix = bare_prefix(match), *kept = NULL;
+	const struct http_route *earlier;
+	char rule[64], block[64], other[64];
+	bool repeated;
+	size_t len;
+	char *text = block_text(match, &len);
+
+	if (!text) {
+		reader_oom(reach->reader);
+		return false;
+	}
+	earlier = table_get(&reach->seen, text, len);
+	repeated = earlier != NULL;
+	if (!repeated) {
+		kept = region_strndup(region, text, len);
+		if (!kept || table_put(&reach->seen, kept, len, (void *)route) < 0)
+			reader_oom(reach->reader);
+		earlier = prefix ? covering(reach, prefix) : NULL;
+		if (prefix && *prefix && !table_get(&reach->prefixes, prefix, strlen(prefix)) &&
+		    table_put(&reach->prefixes, prefix, strlen(prefix), (void *)route) < 0)
+			reader_oom(reach->reader);
+	}
+	free(text);
+	if (earlier)
+		reader_warning(reach->reader, &match->where,
+			       "VirtualService rule %s match %s is not used "
+			       "(duplicate/overlapping match in rule %s)",
+			       rule_name(rule, reach, route), match_name(block, route, match),
+			       rule_name(other, reach, earlier));
+	return repeated;
+}
+
+static void check_rule(struct reach *reach, const struct http_route *route)
+{
+	const struct http_match *matches = route->match.items;
+	size_t repeated = 0;
+	char reason[256];
+
+	if (reach->bare) {
+		unreachable(reach, route,
+			    route->match.n ? "route without matches defined before"
+					   : "only the last rule can have no matches");
+		return;
+	}
+	if (reach->catch_all) {
+		snprintf(reason, sizeof(reason), "a match of everything is defined before, line %d",
+			 reach->catch_all->where.line);
+		unreachable(reach, route, reason);
+		return;
+	}
+	if (!route->match.n) {
+		reach->bare = route;
+		return;
+	}
+	for (size_t i = 0; i < route->match.n; i++) {
+		repeated += check_block(reach, route, &matches[i]);
+		if (matches[i].catch_all && !matches[i].port.set && !reach->catch_all)
+			reach->catch_all = &matches[i];
+	}
+	if (repeated == route->match.n)
+		unreachable(reach, route, "all matches used by prior rules");
+}
+
+void reach_check(struct reader *reader, const struct virtual_service *service)
+{
+	const struct http_route *routes = service->http.items;
+	struct reach reach = {.reader = reader, .service = service};
+
+	table_init(&reach.seen);
+	table_init(&reach.prefixes);
+	for (size_t i = 0; i < service->http.n; i++)
+		check_rule(&reach, &routes[i]);
+	table_release(&reach.seen);
+	table_release(&reach.prefixes);
+}

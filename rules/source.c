@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A scanner for the few things that must be known before libconfig may see a file. It follows the
+ * lexical rules of libconfig's scanner.l: comments (#, //, and C's), strings, names, numbers.
+ * Text is copied in stretches; an @include ends one.
+ */
+#include "rules/source.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/slurp.h"
+
+#define MAX_INCLUDES 10 /* libconfig's own limit */
+#define MAX_NESTING  64 /* brackets; libconfig recurses on them */
+
+struct source_segment {
+	unsigned first; /* line of the joined text */
+	struct where where;
+};
+
+/* One file on the way through the scanner. */
+struct scan {
+	struct source *source;
+	struct source_set *set;
+	const struct scan *parent; /* the file that includes this one */
+	const char *file;
+	struct slurp bytes;
+	const char *at, *end;
+	const char *copied; /* everything before it is in the joined text */
+	int line;
+	unsigned depth;   /* of includes */
+	unsigned nesting; /* of brackets */
+};
+
+static int scan_path(struct source *source, struct source_set *set, const struct scan *parent,
+		     const char *path, const struct where *from);
+
+static int fail(const struct scan *scan, int line, const char *text)
+{
+	const struct where where = {scan->file, line};
+
+	diag_add(scan->set->diags, SEVERITY_ERROR, &where, "%s", text);
+	return -1;
+}
+
+/* ---- the joined text ---------------------------------------------------------------------- */
+
+static int put(struct scan *scan, const char *text, size_t len)
+{
+	struct source *source = scan->source;
+
+	if (len > SLURP_MAX - source->len)
+		return fail(scan, scan->line, "larger than 64 MiB with all included files");
+	if (source->len + len >= source->size) {
+		size_t size = (source->len + len + 1) * 2;
+		char *grown = realloc(source->text, size);
+
+		if (!grown)
+			return fail(scan, scan->line, "out of memory");
+		source->text = grown;
+		source->size = size;
+	}
+	memcpy(source->text + source->len, text, len);
+	source->len += len;
+	source->text[source->len] = '\0';
+	for (size_t i = 0; i < len; i++)
+		source->line += text[i] == '\n';
+	return 0;
+}
+
+static int put_until(struct scan *scan, const char *end)
+{
+	const char *from = scan->copied;
+
+	scan->copied = end;
+	return put(scan, from, (size_t)(end - from));
+}
+
+/* From here on the joined text is this file's from the current line. */
+static int begin_segment(struct scan *scan)
+{
+	struct source *source = scan->source;
+	size_t n = source->n_segments;
+
+	if ((n & (n - 1)) == 0) {
+		struct source_segment *grown =
+		    realloc(source->segments, (n ? n * 2 : 1) * sizeof(*grown));
+
+		if (!grown)
+			return fail(scan, scan->line, "out of memory");
+		source->segments = grown;
+	}
+	source->segments[n] = (struct source_segment){source->line, {scan->file, scan->line}};
+	source->n_segments++;
+	return 0;
+}
+
+struct where source_where(const struct source *source, unsigned line)
+{
+	size_t low = 0, high = source->n_segments;
+	struct where where = {NULL, 0};
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (source->segments[middle].first <= line)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!source->n_segments)
+		return where;
+	where = source->segments[low ? low - 1 : 0].where;
+	where.line = low ? where.line + (int)(line - source->segments[low - 1].first) : 0;
+	return where;
+}
+
+size_t source_rank(const void *context, const char *file)
+{
+	const struct source_set *set = context;
+
+	return (size_t)(uintptr_t)table_get(&set->files, file, strlen(file));
+}
+
+/* ---- tokens ------------------------------------------------------------------------------- */
+
+static int is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static void skip_line(struct scan *scan)
+{
+	const char *end = memchr(scan->at, '\n', (size_t)(scan->end - scan->at));
+
+	scan->at = end ? end : scan->end;
+}
+
+static int skip_comment(struct scan *scan)
+{
+	int line = scan->line;
+
+	for (scan->at += 2; scan->at < scan->end; scan->at++) {
+		if (scan->at[0] == '*' && scan->at[1] == '/') {
+			scan->at += 2;
+			return 0;
+		}
+		scan->line += *scan->at == '\n';
+	}
+	return fail(scan, line, "unterminated comment");
+}
+
+static int skip_string(struct scan *scan)
+{
+	int line = scan->line;
+
+	for (scan->at++; scan->at < scan->end; scan->at++) {
+		if (*scan->at == '"') {
+			scan->at++;
+			return 0;
+		}
+		scan->line += *scan->at == '\n';
+		if (*scan->at != '\\')
+			continue;
+		if (scan->at[1] == 'x' && scan->at[2] == '0' && scan->at[3] == '0')
+			return fail(scan, scan->line, "NUL character in a string");
+		if (scan->at[1] == '\\' || scan->at[1] == '"')
+			scan->at++;
+	}
+	return fail(scan, line, "unterminated string");
+}
+
+/* libconfig reads "[-+]?[0-9]+" with atoi(3) and hexadecimal without L into 32 bits, both in
+ * silence; with L both saturate. Numbers with a point or exponent are left alone. */
+static int check_number(struct scan *scan)
+{
+	const char *from = scan->at;
+	int hex = from[0] == '0' && (from[1] == 'x' || from[1] == 'X');
+	char *end;
+	long long value;
+
+	errno = 0;
+	value = strtoll(from, &end, hex ? 16 : 10);
+	if (end == from || (!hex && (*end == '.' || *end == 'e' || *end == 'E'))) {
+		for (scan->at++; isalnum((unsigned char)*scan->at) || *scan->at == '.';)
+			scan->at++;
+		return 0;
+	}
+	scan->at = end;
+	if (*end == 'L')
+		scan->at += end[1] == 'L' ? 2 : 1;
+	else if (value < INT32_MIN || value > INT32_MAX)
+		errno = ERANGE;
+	if (errno == ERANGE) {
+		const struct where where = {scan->file, scan->line};
+
+		diag_add(scan->set->diags, SEVERITY_ERROR, &where, "integer %.*s is out of range",
+			 (int)(end - from > 40 ? 40 : end - from), from);
+		return -1;
+	}
+	return 0;
+}
+
+static int skip_token(struct scan *scan)
+{
+	char c = *scan->at;
+
+	if (c == '#' || (c == '/' && scan->at[1] == '/')) {
+		skip_line(scan);
+		return 0;
+	}
+	if (c == '/' && scan->at[1] == '*')
+		return skip_comment(scan);
+	if (c == '"')
+		return skip_string(scan);
+	if (isdigit((unsigned char)c) || c == '-' || c == '+')
+		return check_number(scan);
+	if (isalpha((unsigned char)c) || c == '*') {
+		while (isalnum((unsigned char)*scan->at) || strchr("*-_", *scan->at)) {
+			if (!*scan->at)
+				break;
+			scan->at++;
+		}
+		return 0;
+	}
+	if (strchr("({[", c) && ++scan->nesting > MAX_NESTING)
+		return fail(scan, scan->line, "nested deeper than 64 levels");
+	if (strchr(")}]", c) && scan->nesting)
+		scan->nesting--;
+	scan->at++;
+	return 0;
+}
+
+/* ---- @include ----------------------------------------------------------------------------- */
+
+/* The place of the opening quote of an @include at the start of this line; NULL: there is none. */
+static const char *find_include(const char *at)
+{
+	while (is_blank(*at))
+		at++;
+	if (strncmp(at, "@include", 8) != 0 || !is_blank(at[8]))
+		return NULL;
+	for (at += 8; is_blank(*at);)
+		at++;
+	return *at == '"' ? at : NULL;
+}
+
+/* Read the quoted name and leave scan->at behind it. Returns a malloc'd path. */
+static char *include_path(struct scan *scan, const char *quote)
+{
+	const char *slash = strrchr(scan->file, '/');
+	size_t dir = slash ? (size_t)(slash + 1 - scan->file) : 0;
+	char *path, *out;
+	const char *at;
+
+	path = malloc(dir + (size_t)(scan->end - quote) + 1);
+	if (!path) {
+		fail(scan, scan->line, "out of memory");
+		return NULL;
+	}
+	if (quote[1] == '/')
+		dir = 0;
+	memcpy(path, scan->file, dir);
+	for (out = path + dir, at = quote + 1; *at && *at != '"' && *at != '\n'; at++) {
+		if (*at == '\\' && (at[1] == '\\' || at[1] == '"'))
+			at++;
+		*out++ = *at;
+	}
+	*out = '\0';
+	if (*at != '"' || out == path + dir) {
+		fail(scan, scan->line, "@include needs a file name in quotes");
+		free(path);
+		return NULL;
+	}
+	scan->at = at + 1;
+	return path;
+}
+
+static int include(struct scan *scan, const char *quote)
+{
+	const struct where where = {scan->file, scan->line};
+	char *path;
+	int status;
+
+	if (put_until(scan, scan->at) < 0)
+		return -1;
+	path = include_path(scan, quote);
+	if (!path)
+		return -1;
+	scan->copied = scan->at;
+	status = scan_path(scan->source, scan->set, scan, path, &where);
+	free(path);
+	if (status < 0 || begin_segment(scan) < 0)
+		return -1;
+	while (is_blank(*scan->at))
+		scan->at++;
+	/* libconfig would take a second one here for text; joined, it would begin a line. */
+	if (*scan->at == '@')
+		return fail(scan, scan->line, "unexpected text after @include");
+	return 0;
+}
+
+/* ---- files -------------------------------------------------------------------------------- */
+
+static int scan_text(struct scan *scan)
+{
+	int line_start = 1;
+
+	if (begin_segment(scan) < 0)
+		return -1;
+	while (scan->at < scan->end) {
+		const char *quote = line_start ? find_include(scan->at) : NULL;
+
+		line_start = *scan->at == '\n';
+		if (quote) {
+			if (include(scan, quote) < 0)
+				return -1;
+			line_start = 0;
+		} else if (line_start) {
+			scan->line++;
+			scan->at++;
+		} else if (skip_token(scan) < 0) {
+			return -1;
+		}
+	}
+	if (put_until(scan, scan->end) < 0)
+		return -1;
+	/* So that whatever follows an included file begins a line of its own. */
+	return put(scan, "\n", 1);
+}
+
+static int open_failed(struct scan *scan, const char *path, const struct where *from,
+		       const char *wrong)
+{
+	struct where where = {scan->file, scan->bytes.bad_line};
+
+	if (!from || where.line)
+		diag_add(scan->set->diags, SEVERITY_ERROR, &where, "%s", wrong);
+	else
+		diag_add(scan->set->diags, SEVERITY_ERROR, from, "cannot include \"%s\": %s", path,
+			 wrong);
+	return -1;
+}
+
+static int begin_file(struct scan *scan, const char *path)
+{
+	struct table *files = &scan->set->files;
+
+	scan->file = region_strdup(scan->set->region, path);
+	if (!scan->file)
+		return -1;
+	if (table_get(files, path, strlen(path)))
+		return 0;
+	return table_put(files, scan->file, strlen(path), (void *)(uintptr_t)(files->n + 1));
+}
+
+static int scan_path(struct source *source, struct source_set *set, const struct scan *parent,
+		     const char *path, const struct where *from)
+{
+	struct scan scan = {.source = source, .set = set, .parent = parent, .line = 1};
+	const char *wrong;
+	int status;
+
+	scan.depth = parent ? parent->depth + 1 : 0;
+	scan.nesting = parent ? parent->nesting : 0;
+	if (begin_file(&scan, path) < 0) {
+		diag_add(set->diags, SEVERITY_ERROR, from, "out of memory");
+		return -1;
+	}
+	if (scan.depth > MAX_INCLUDES)
+		return open_failed(&scan, path, from, "include files nested too deeply");
+	wrong = slurp_file(path, &scan.bytes);
+	if (wrong)
+		return open_failed(&scan, path, from, wrong);
+	for (const struct scan *above = parent; above && !wrong; above = above->parent)
+		if (above->bytes.device == scan.bytes.device &&
+		    above->bytes.inode == scan.bytes.inode)
+			wrong = "it includes itself";
+	if (wrong) {
+		status = open_failed(&scan, path, from, wrong);
+	} else {
+		scan.at = scan.copied = scan.bytes.text;
+		scan.end = scan.bytes.text + scan.bytes.len;
+		status = scan_text(&scan);
+	}
+	free(scan.bytes.text);
+	return status;
+}
+
+int source_read(struct source *source, struct source_set *set, const char *path)
+{
+	memset(source, 0, sizeof(*source));
+	source->line = 1;
+	return scan_path(source, set, NULL, path, NULL);
+}
+
+void source_release(struct source *source)
+{
+	free(source->text);
+	free(source->segments);
+	memset(source, 0, sizeof(*source));
+}

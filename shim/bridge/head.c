@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/bridge/head.h"
+
+#include <string.h>
+#include <strings.h>
+
+static bool text_is(const char *text, size_t len, const char *other)
+{
+	return strlen(other) == len && strncasecmp(text, other, len) == 0;
+}
+
+static bool name_is(const struct field *field, const char *name)
+{
+	return text_is(field->name, field->name_len, name);
+}
+
+struct field *head_find(const struct http1_head *head, const char *name, size_t from)
+{
+	for (size_t i = from; i < head->n_fields; i++)
+		if (name_is(&head->fields[i], name))
+			return &head->fields[i];
+	return NULL;
+}
+
+size_t head_count(const struct http1_head *head, const char *name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < head->n_fields; i++)
+		n += name_is(&head->fields[i], name);
+	return n;
+}
+
+/* Step through a comma-separated list; empty elements are skipped (RFC 9110 5.6.1.2). `*at` moves
+ * from the list's start to its end. False: no more elements. */
+static bool next_element(const char **at, const char *end, const char **element, size_t *len)
+{
+	const char *p = *at;
+
+	while (p < end && (*p == ',' || *p == ' ' || *p == '\t'))
+		p++;
+	*element = p;
+	while (p < end && *p != ',')
+		p++;
+	*at = p;
+	while (p > *element && (p[-1] == ' ' || p[-1] == '\t'))
+		p--;
+	*len = (size_t)(p - *element);
+	return *len > 0;
+}
+
+static bool field_has_token(const struct field *field, const char *token, size_t token_len)
+{
+	const char *at = field->value;
+	const char *end = at + field->value_len;
+	const char *element;
+	size_t len;
+
+	while (next_element(&at, end, &element, &len))
+		if (len == token_len && strncasecmp(element, token, len) == 0)
+			return true;
+	return false;
+}
+
+bool head_has_token(const struct http1_head *head, const char *name, const char *token)
+{
+	for (size_t i = 0; i < head->n_fields; i++)
+		if (name_is(&head->fields[i], name) &&
+		    field_has_token(&head->fields[i], token, strlen(token)))
+			return true;
+	return false;
+}
+
+/* Remove fields of that name from index `from` on. */
+static void remove_from(struct http1_head *head, const char *name, size_t from)
+{
+	size_t kept = from;
+
+	for (size_t i = from; i < head->n_fields; i++)
+		if (!name_is(&head->fields[i], name))
+			head->fields[kept++] = head->fields[i];
+	head->n_fields = kept;
+}
+
+void head_remove(struct http1_head *head, const char *name)
+{
+	remove_from(head, name, 0);
+}
+
+int head_set(struct http1_head *head, size_t max_fields, const char *name, const char *value)
+{
+	struct field *field = head_find(head, name, 0);
+
+	if (field) {
+		remove_from(head, name, (size_t)(field - head->fields) + 1);
+	} else if (head->n_fields < max_fields) {
+		field = &head->fields[head->n_fields++];
+		field->name = name;
+		field->name_len = (uint32_t)strlen(name);
+	} else {
+		return -1;
+	}
+	field->value = value;
+	field->value_len = (uint32_t)strlen(value);
+	return 0;
+}
+
+static bool in_list(const struct field *field, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (name_is(field, names[i]))
+			return true;
+	return false;
+}
+
+#define IN_LIST(field, names) in_list(field, names, sizeof(names) / sizeof(names[0]))
+
+static bool connection_names(const struct http1_head *head, const struct field *field)
+{
+	/* Where a message goes and where it ends is not for Connection to take away, nor are the
+	 * fields that head_strip_hop_by_hop() judges by itself. */
+	static const char *const beyond_it[] = {
+	    "Connection", "Content-Length", "Host", "Trailer", "Transfer-Encoding", "Upgrade",
+	};
+
+	if (IN_LIST(field, beyond_it))
+		return false;
+	for (size_t i = 0; i < head->n_fields; i++)
+		if (name_is(&head->fields[i], "Connection") &&
+		    field_has_token(&head->fields[i], field->name, field->name_len))
+			return true;
+	return false;
+}
+
+void head_strip_hop_by_hop(struct http1_head *head, bool keep_upgrade)
+{
+	static const char *const always[] = {"Keep-Alive", "Proxy-Connection", "TE"};
+	bool upgrade = keep_upgrade && head->upgrade;
+	bool connection_kept = false;
+	size_t kept = 0;
+
+	/* Mark first, by an empty name, while all Connection fields are still in place. */
+	for (size_t i = 0; i < head->n_fields; i++)
+		if (connection_names(head, &head->fields[i]))
+			head->fields[i].name_len = 0;
+	for (size_t i = 0; i < head->n_fields; i++) {
+		struct field field = head->fields[i];
+		if (field.name_len == 0 || IN_LIST(&field, always))
+			continue;
+		if (name_is(&field, "Upgrade") && !upgrade)
+			continue;
+		if (name_is(&field, "Connection")) {
+			if (!upgrade || connection_kept)
+				continue;
+			connection_kept = true;
+			field.value = "upgrade";
+			field.value_len = (uint32_t)strlen("upgrade");
+		}
+		head->fields[kept++] = field;
+	}
+	head->n_fields = kept;
+}
+
+/* Writing, or with out NULL only counting. */
+struct writer {
+	char *out;
+	size_t n;
+};
+
+static void put(struct writer *writer, const char *text, size_t len)
+{
+	if (writer->out && len > 0)
+		memcpy(writer->out + writer->n, text, len);
+	writer->n += len;
+}
+
+static void put_text(struct writer *writer, const char *text)
+{
+	put(writer, text, strlen(text));
+}
+
+static void put_head(struct writer *writer, const struct http1_head *head)
+{
+	if (head->request) {
+		put(writer, head->method, head->method_len);
+		put_text(writer, " ");
+		put(writer, head->target, head->target_len);
+		put_text(writer, " HTTP/1.1\r\n");
+	} else {
+		const char status[4] = {
+		    (char)('0' + head->status / 100 % 10),
+		    (char)('0' + head->status / 10 % 10),
+		    (char)('0' + head->status % 10),
+		    ' ', /* stands even if there is no reason (RFC 9112 4) */
+		};
+		put_text(writer, "HTTP/1.1 ");
+		put(writer, status, sizeof(status));
+		put(writer, head->reason, head->reason_len);
+		put_text(writer, "\r\n");
+	}
+	for (size_t i = 0; i < head->n_fields; i++) {
+		const struct field *field = &head->fields[i];
+		put(writer, field->name, field->name_len);
+		put_text(writer, ": ");
+		put(writer, field->value, field->value_len);
+		put_text(writer, "\r\n");
+	}
+	put_text(writer, "\r\n");
+}
+
+size_t head_length(const struct http1_head *head)
+{
+	struct writer count = {NULL, 0};
+
+	put_head(&count, head);
+	return count.n;
+}
+
+ssize_t head_write(const struct http1_head *head, struct buf *out)
+{
+	size_t len = head_length(head);
+
+	if (len > buf_room(out))
+		return -1;
+	struct writer writer = {buf_reserve(out), 0};
+	put_head(&writer, head);
+	buf_added(out, len);
+	return (ssize_t)len;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Heads. A head goes through three hands, and each can refuse it:
+ *
+ *   1. http1_head_length() looks at bytes: lines end with CRLF, no other control characters, no
+ *      folded lines.
+ *   2. llhttp parses start line and fields.
+ *   3. What llhttp found is held against the lines themselves (a start line with exactly its
+ *      spaces, one field per line, a token before each colon), and the framing is decided here
+ *      from the fields, by the letter of RFC 9112 section 6.
+ *
+ * llhttp alone would let through some of what other parsers read differently: further spaces in
+ * the start line, RTSP and ICE, HTTP/0.9.
+ */
+#include "shim/bridge/http1.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define LLHTTP_STRICT_MODE 1
+#include <llhttp.h>
+
+#include "shim/bridge/head.h"
+
+/* Whether byte i ends the head: data[0..i] ends with CRLF CRLF. */
+static bool ends_head(const char *data, size_t i)
+{
+	return i >= 3 && data[i - 2] == '\n';
+}
+
+ssize_t http1_head_length(const char *data, size_t n, size_t *scanned, const char **why)
+{
+	for (size_t i = *scanned; i < n; i++) {
+		unsigned char c = (unsigned char)data[i];
+		if (c == ' ' || c == '\t') {
+			if (i > 0 && data[i - 1] == '\n') {
+				*why = "folded header line";
+				return -1;
+			}
+		} else if (c > ' ' && c != 0x7f) {
+			continue;
+		} else if (c == '\r') {
+			if (i + 1 == n) {
+				*scanned = i;
+				return 0;
+			}
+			if (data[i + 1] != '\n') {
+				*why = "CR without LF in the head";
+				return -1;
+			}
+		} else if (c == '\n') {
+			if (i == 0 || data[i - 1] != '\r') {
+				*why = "LF without CR in the head";
+				return -1;
+			}
+			if (ends_head(data, i))
+				return (ssize_t)(i + 1);
+		} else {
+			*why = "control character in the head";
+			return -1;
+		}
+	}
+	*scanned = n;
+	return 0;
+}
+
+size_t http1_skip_empty_lines(const char *data, size_t n)
+{
+	size_t i = 0;
+
+	while (n - i >= 2 && data[i] == '\r' && data[i + 1] == '\n')
+		i += 2;
+	return i;
+}
+
+/* What llhttp found. */
+struct parse {
+	struct http1_head *head;
+	size_t max_fields;
+	bool too_many;
+	bool value_open; /* the last field has its value */
+	bool complete;
+};
+
+/* Spans come in pieces that adjoin: all of the head is given at once and has no folded lines. */
+static void extend(const char **text, uint32_t *len, const char *at, size_t n)
+{
+	if (!*text)
+		*text = at;
+	*len = (uint32_t)(at + n - *text);
+}
+
+static int on_method(llhttp_t *parser, const char *at, size_t n)
+{
+	struct http1_head *head = ((struct parse *)parser->data)->head;
+	extend(&head->method, &head->method_len, at, n);
+	return 0;
+}
+
+static int on_url(llhttp_t *parser, const char *at, size_t n)
+{
+	struct http1_head *head = ((struct parse *)parser->data)->head;
+	extend(&head->target, &head->target_len, at, n);
+	return 0;
+}
+
+static int on_field(llhttp_t *parser, const char *at, size_t n)
+{
+	struct parse *parse = parser->data;
+	struct http1_head *head = parse->head;
+
+	if (head->n_fields == 0 || parse->value_open) {
+		if (head->n_fields == parse->max_fields) {
+			parse->too_many = true;
+			return HPE_USER;
+		}
+		head->fields[head->n_fields++] = (struct field){0};
+		parse->value_open = false;
+	}
+	struct field *field = &head->fields[head->n_fields - 1];
+	extend(&field->name, &field->name_len, at, n);
+	return 0;
+}
+
+static int on_value(llhttp_t *parser, const char *at, size_t n)
+{
+	struct parse *parse = parser->data;
+	struct field *field = &parse->head->fields[parse->head->n_fields - 1];
+
+	parse->value_open = true;
+	extend(&field->value, &field->value_len, at, n);
+	return 0;
+}
+
+static int on_head(llhttp_t *parser)
+{
+	((struct parse *)parser->data)->complete = true;
+	return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_method = on_method,
+    .on_url = on_url,
+    .on_header_field = on_field,
+    .on_header_value = on_value,
+    .on_headers_complete = on_head,
+};
+
+static void trim(struct field *field)
+{
+	while (field->value_len > 0 && (field->value[0] == ' ' || field->value[0] == '\t')) {
+		field->value++;
+		field->value_len--;
+	}
+	while (field->value_len > 0 && (field->value[field->value_len - 1] == ' ' ||
+					field->value[field->value_len - 1] == '\t'))
+		field->value_len--;
+}
+
+/* RFC 9110 5.6.2 */
+static bool is_token(const char *text, size_t len)
+{
+	static const char others[] = "!#$%&'*+-.^_`|~";
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		      (c && strchr(others, c))))
+			return false;
+	}
+	return len > 0;
+}
+
+/* One field per line, each line beginning with "token:". Values are trimmed on the way. */
+static bool fields_are_lines(struct http1_head *head, const char *line, const char *end)
+{
+	for (size_t i = 0; i < head->n_fields; i++) {
+		struct field *field = &head->fields[i];
+		const char *line_end = memchr(line, '\r', (size_t)(end - line));
+		if (field->name != line || !is_token(field->name, field->name_len) ||
+		    field->name[field->name_len] != ':')
+			return false;
+		if (field->value_len == 0) /* llhttp finds it out on the next line */
+			field->value = field->name + field->name_len + 1;
+		if (!line_end || field->value < line + field->name_len + 1 ||
+		    field->value + field->value_len > line_end)
+			return false;
+		trim(field);
+		line = line_end + 2;
+	}
+	return line + 2 == end;
+}
+
+/* The version that the n bytes at `text` spell. Returns 0, -1 or -505. */
+static int parse_version(const char *text, size_t n, struct http1_head *head, const char **why)
+{
+	if (n != 8 || memcmp(text, "HTTP/", 5) != 0 || text[5] < '0' || text[5] > '9' ||
+	    text[6] != '.' || text[7] < '0' || text[7] > '9') {
+		*why = "malformed HTTP version";
+		return -1;
+	}
+	if (text[5] != '1' || text[7] > '1') {
+		*why = "HTTP version not supported";
+		return -505;
+	}
+	head->minor = (uint8_t)(text[7] - '0');
+	return 0;
+}
+
+/* " 200" and then the line's end or a space. A reason may be missing with its space; servers do
+ * that (RFC 9112 4 lets a recipient take it). */
+static bool parse_status(const char *text, const char *end, struct http1_head *head)
+{
+	if (end - text < 4 || text[0] != ' ' || (end - text > 4 && text[4] != ' ') ||
+	    text[1] < '1' || text[1] > '9')
+		return false;
+	for (int i = 1; i <= 3; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		head->status = (uint16_t)(head->status * 10 + (text[i] - '0'));
+	}
+	return true;
+}
+
+/* A number and nothing else; small enough for any arithmetic. */
+static bool parse_length(const struct field *field, uint64_t *length)
+{
+	*length = 0;
+	for (uint32_t i = 0; i < field->value_len; i++) {
+		if (field->value[i] < '0' || field->value[i] > '9' || *length > INT64_MAX / 10 - 1)
+			return false;
+		*length = *length * 10 + (uint64_t)(field->value[i] - '0');
+	}
+	return field->value_len > 0;
+}
+
+/* RFC 9112 6.3, and an error where it leaves a choice. */
+static int decide_framing(struct http1_head *head, const char **why)
+{
+	const struct field *coding = head_find(head, "Transfer-Encoding", 0);
+	const struct field *length = head_find(head, "Content-Length", 0);
+
+	if (coding && length)
+		*why = "both Content-Length and Transfer-Encoding";
+	else if (coding && head->minor == 0)
+		*why = "Transfer-Encoding in HTTP/1.0";
+	else if (coding && (head_count(head, "Transfer-Encoding") > 1 || coding->value_len != 7 ||
+			    strncasecmp(coding->value, "chunked", 7) != 0))
+		*why = "Transfer-Encoding other than chunked";
+	else if (length && head_count(head, "Content-Length") > 1)
+		*why = "more than one Content-Length";
+	else if (length && !parse_length(length, &head->content_length))
+		*why = "malformed Content-Length";
+	else
+		goto lawful;
+	return -1;
+
+lawful:
+	head->framing = HTTP1_NO_BODY;
+	if (coding)
+		head->framing = HTTP1_CHUNKED;
+	else if (length)
+		head->framing = HTTP1_LENGTH;
+	else if (!head->request)
+		head->framing = HTTP1_UNTIL_CLOSE;
+	return 0;
+}
+
+/* RFC 9112 9.3, RFC 9110 7.8 and 10.1.1 */
+static void read_connection(struct http1_head *head)
+{
+	head->keep_alive = !head_has_token(head, "Connection", "close") &&
+			   (head->minor == 1 || head_has_token(head, "Connection", "keep-alive")) &&
+			   head->framing != HTTP1_UNTIL_CLOSE;
+	head->upgrade = head_has_token(head, "Connection", "upgrade") &&
+			head_find(head, "Upgrade", 0) != NULL;
+	head->expect_continue = head->request && head->minor == 1 &&
+				head_has_token(head, "Expect", "100-continue");
+}
+
+/*
+ * What requests and responses have in common. The bytes are scanned once more: a head is judged by
+ * itself, not by its caller's word.
+ */
+static int parse_head(const char *data, size_t len, llhttp_type_t type, size_t max_fields,
+		      struct http1_head *head, const char **why)
+{
+	struct parse parse = {.head = head, .max_fields = max_fields};
+	size_t scanned = 0;
+	llhttp_t parser;
+
+	*why = "malformed head";
+	if (http1_head_length(data, len, &scanned, why) != (ssize_t)len)
+		return -1;
+	llhttp_init(&parser, type, &settings);
+	parser.data = &parse;
+	llhttp_errno_t error = llhttp_execute(&parser, data, len);
+	if (parse.too_many) {
+		*why = "too many header fields";
+		return -431;
+	}
+	if (!parse.complete) {
+		if (error != HPE_OK && parser.reason && *parser.reason)
+			*why = parser.reason;
+		return -1;
+	}
+	if (!fields_are_lines(head, (const char *)memchr(data, '\n', len) + 1, data + len)) {
+		*why = "malformed header line";
+		return -1;
+	}
+	return decide_framing(head, why);
+}
+
+int http1_parse_request(const char *data, size_t len, struct field *fields, size_t max_fields,
+			struct http1_head *head, const char **why)
+{
+	const char *line_end = memchr(data, '\r', len);
+	const char *version;
+
+	*head = (struct http1_head){.request = true, .fields = fields};
+	*why = "malformed request line";
+	if (!line_end || !(version = memrchr(data, ' ', (size_t)(line_end - data))))
+		return -1;
+	version++;
+	int result = parse_version(version, (size_t)(line_end - version), head, why);
+	if (result == 0)
+		result = parse_head(data, len, HTTP_REQUEST, max_fields, head, why);
+	if (result != 0)
+		return result;
+
+	if (head->method != data || head->target != data + head->method_len + 1 ||
+	    head->target_len == 0 || head->target + head->target_len + 1 != version ||
+	    memchr(head->target, '\t', head->target_len)) {
+		*why = "malformed request line";
+		return -1;
+	}
+	/* A body of CONNECT has no meaning (RFC 9110 9.3.6): some would take it for tunnelled
+	 * bytes, some for a body. */
+	if (head->method_len == 7 && memcmp(head->method, "CONNECT", 7) == 0 &&
+	    (head->framing == HTTP1_CHUNKED || head->content_length > 0)) {
+		*why = "CONNECT with a body";
+		return -1;
+	}
+	read_connection(head);
+	return 0;
+}
+
+int http1_parse_response(const char *data, size_t len, bool to_head_request,
+			 struct field *fields, size_t max_fields, struct http1_head *head,
+			 const char **why)
+{
+	const char *line_end = memchr(data, '\r', len);
+
+	*head = (struct http1_head){.fields = fields};
+	*why = "malformed status line";
+	if (!line_end || line_end - data < 8)
+		return -1;
+	int result = parse_version(data, 8, head, why);
+	if (result != 0)
+		return result;
+	*why = "malformed status line";
+	if (!parse_status(data + 8, line_end, head))
+		return -1;
+	result = parse_head(data, len, HTTP_RESPONSE, max_fields, head, why);
+	if (result != 0)
+		return result;
+
+	head->reason = line_end - data > 13 ? data + 13 : line_end;
+	head->reason_len = (uint32_t)(line_end - head->reason);
+	if (to_head_request || head->status < 200 || head->status == 204 || head->status == 304)
+		head->framing = HTTP1_NO_BODY;
+	read_connection(head);
+	return 0;
+}

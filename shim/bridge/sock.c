@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/bridge/sock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "shim/fds.h"
+#include "shim/libc.h"
+
+struct sock {
+	struct io io; /* first: a struct io * of this kind is a struct sock * */
+	int fd;
+	bool connecting;
+	bool readable, writable; /* false: an event must come first */
+	bool hung_up;            /* the end or an error was reported: no further edges */
+	bool read_failed, write_failed;
+	bool shut;
+};
+
+/* SO_ERROR is read first: a connection that fails between the two calls brings a further event. */
+static int sock_handshake(struct io *io)
+{
+	struct sock *sock = (struct sock *)io;
+	struct sockaddr_storage peer;
+	socklen_t peer_len = sizeof(peer);
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (!sock->connecting)
+		return sock->read_failed ? IO_ERR : 0;
+	if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error == 0 && real.getpeername(sock->fd, (struct sockaddr *)&peer, &peer_len) < 0) {
+		if (errno == ENOTCONN)
+			return IO_WANT_WRITE;
+		error = errno;
+	}
+	sock->connecting = false;
+	if (error != 0) {
+		sock->read_failed = sock->write_failed = true;
+		err_set_errno(&io->err, error, "connect");
+		return IO_ERR;
+	}
+	return 0;
+}
+
+static ssize_t sock_read(struct io *io, void *data, size_t size)
+{
+	struct sock *sock = (struct sock *)io;
+	ssize_t n;
+
+	if (sock->read_failed)
+		return IO_ERR;
+	if (!sock->readable || size == 0)
+		return IO_WANT_READ;
+	do
+		n = real.recv(sock->fd, data, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		sock->readable = false;
+		return IO_WANT_READ;
+	}
+	if (n < 0) {
+		sock->read_failed = true;
+		err_set_errno(&io->err, errno, "read");
+		return IO_ERR;
+	}
+	if (n > 0 && (size_t)n < size && !sock->hung_up)
+		sock->readable = false;
+	return n;
+}
+
+static ssize_t sock_write(struct io *io, const void *data, size_t size)
+{
+	struct sock *sock = (struct sock *)io;
+	ssize_t n;
+
+	if (sock->write_failed)
+		return IO_ERR;
+	if (!sock->writable)
+		return IO_WANT_WRITE;
+	do
+		n = real.send(sock->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		sock->writable = false;
+		return IO_WANT_WRITE;
+	}
+	if (n < 0) {
+		sock->write_failed = true;
+		err_set_errno(&io->err, errno, "write");
+		return IO_ERR;
+	}
+	if ((size_t)n < size && !sock->hung_up)
+		sock->writable = false;
+	return n;
+}
+
+static int sock_shutdown(struct io *io)
+{
+	struct sock *sock = (struct sock *)io;
+
+	if (sock->write_failed)
+		return IO_ERR;
+	if (!sock->shut && shutdown(sock->fd, SHUT_WR) < 0) {
+		sock->write_failed = true;
+		err_set_errno(&io->err, errno, "shutdown");
+		return IO_ERR;
+	}
+	sock->shut = true;
+	return 0;
+}
+
+static void sock_close(struct io *io, bool reset)
+{
+	struct sock *sock = (struct sock *)io;
+	const struct linger drop = {.l_onoff = 1, .l_linger = 0};
+
+	if (reset)
+		setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop));
+	fds_close(sock->fd);
+	free(sock);
+}
+
+static const struct io_ops sock_ops = {
+	.name = "socket",
+	.handshake = sock_handshake,
+	.read = sock_read,
+	.write = sock_write,
+	.shutdown = sock_shutdown,
+	.close = sock_close,
+};
+
+struct io *sock_io(int fd, bool connecting)
+{
+	struct sock *sock = calloc(1, sizeof(*sock));
+
+	if (!sock)
+		return NULL;
+	sock->io.ops = &sock_ops;
+	sock->fd = fd;
+	sock->connecting = connecting;
+	sock->readable = sock->writable = true;
+	return &sock->io;
+}
+
+void sock_ready(struct io *io, uint32_t epoll_events)
+{
+	struct sock *sock = (struct sock *)io;
+
+	if (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		sock->hung_up = true;
+	if (epoll_events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		sock->readable = true;
+	if (epoll_events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		sock->writable = true;
+}
+
+int sock_fd(const struct io *io)
+{
+	return ((const struct sock *)io)->fd;
+}
+
+void sock_set_fd(struct io *io, int fd)
+{
+	((struct sock *)io)->fd = fd;
+}

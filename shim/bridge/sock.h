@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stream over a non-blocking TCP or UNIX stream socket.
+ *
+ * Made for an edge-triggered epoll loop (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET): a read that
+ * got less than it asked for has emptied the socket, so the next one answers IO_WANT_READ without a
+ * system call until the loop reports an event; a short write likewise. Once the end of the stream
+ * or an error was reported, reads are always tried: no further edge would announce the FIN behind
+ * the last bytes.
+ *
+ * A failed write does not stop reads: the answer of a server that closed early is still there.
+ *
+ * Threads: as io.h says; sock_ready() too is called under the lock of the stream's owner.
+ */
+#ifndef SHIM_BRIDGE_SOCK_H
+#define SHIM_BRIDGE_SOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/bridge/io.h"
+
+/*
+ * A stream over `fd`, which must be non-blocking and one of the shim's own (fds.h). `connecting`:
+ * connect(2) gave EINPROGRESS; io_handshake() tells the outcome. On success the descriptor belongs
+ * to the stream and is closed with fds_close(). NULL: no memory, `fd` is left to the caller.
+ */
+struct io *sock_io(int fd, bool connecting) __attribute__((warn_unused_result));
+
+/* What epoll_wait(2) said about the descriptor (EPOLLIN, EPOLLOUT, EPOLLRDHUP ...). `io` is what
+ * sock_io() returned, not a stream above it. */
+void sock_ready(struct io *io, uint32_t epoll_events);
+
+/* The descriptor, and its new number after fds_relocate(). */
+int sock_fd(const struct io *io);
+void sock_set_fd(struct io *io, int fd);
+
+#endif

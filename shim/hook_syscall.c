@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * syscall(2): the calls that have hooks go to them, everything else to the kernel. Some programs
+ * make thousands of these a second (Java), and allocators make them before anything is set up, so
+ * nothing else happens here.
+ *
+ * How many arguments a call has is not known: six are read, as libc's own version does. Those that
+ * were not passed are whatever lies in their place, and the kernel does not look at them.
+ */
+#include <stdarg.h>
+#include <sys/syscall.h>
+
+#include "shim/hook.h"
+
+__attribute__((no_sanitize("address", "undefined", "thread"))) long hook_syscall(long number, ...)
+{
+	va_list list;
+
+	va_start(list, number);
+	long a = va_arg(list, long);
+	long b = va_arg(list, long);
+	long c = va_arg(list, long);
+	long d = va_arg(list, long);
+	long e = va_arg(list, long);
+	long f = va_arg(list, long);
+	va_end(list);
+
+	switch (number) {
+	case SYS_connect:
+		return hook_connect((int)a, (const struct sockaddr *)b, (socklen_t)c);
+	case SYS_getpeername:
+		return hook_getpeername((int)a, (struct sockaddr *)b, (socklen_t *)c);
+	case SYS_close:
+		return hook_close((int)a);
+#ifdef SYS_close_range
+	case SYS_close_range:
+		return hook_close_range((unsigned)a, (unsigned)b, (int)c);
+#endif
+#ifdef SYS_dup2
+	case SYS_dup2:
+		return hook_dup2((int)a, (int)b);
+#endif
+	case SYS_dup3:
+		return hook_dup3((int)a, (int)b, (int)c);
+	case SYS_sendto:
+		return hook_sendto((int)a, (const void *)b, (size_t)c, (int)d,
+				   (const struct sockaddr *)e, (socklen_t)f);
+	case SYS_sendmsg:
+		return hook_sendmsg((int)a, (const struct msghdr *)b, (int)c);
+	case SYS_sendmmsg:
+		return hook_sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d);
+	default:
+		return real.syscall(number, a, b, c, d, e, f);
+	}
+}
+EXPORT(syscall)

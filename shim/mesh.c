@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rule files are watched by a fingerprint: a hash over what stat(2) says of each file, of each
+ * directory's *.cfg among them. It is taken before the files are read, so that a change in
+ * between is seen at the next look. Files that were @included are not watched.
+ */
+#include "shim/mesh.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "rules/diag.h"
+#include "rules/rules.h"
+#include "shim/fork.h"
+#include "shim/libconfig.h"
+#include "shim/log.h"
+#include "shim/process.h"
+#include "shim/registry.h"
+#include "shim/thread.h"
+
+/* Set by the constructor, then constant. */
+static bool active;
+static bool fast_lane;
+static char *paths; /* absolute, colon-separated; NULL: memory ran out */
+
+/* Guarded by `lock`. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct rules *in_force;
+static bool tried;             /* the files have been read at least once */
+static uint64_t seen;          /* their fingerprint then */
+static struct timespec looked; /* when the fingerprint was last compared */
+
+/* ---- the environment -------------------------------------------------------------------- */
+
+/* A copy of a colon-separated list with each relative path under the current directory, without
+ * empty elements. NULL: out of memory. */
+static char *make_absolute(const char *list)
+{
+	char here[PATH_MAX] = "";
+	size_t count = 1;
+
+	for (const char *p = list; *p; p++)
+		count += *p == ':';
+	if ((list[0] != '/' || strstr(list, ":")) && !getcwd(here, sizeof(here)))
+		here[0] = '\0';
+
+	char *copy = malloc(strlen(list) + count * (strlen(here) + 1) + 1);
+	char *end = copy;
+
+	if (!copy)
+		return NULL;
+	for (const char *p = list; *p;) {
+		size_t len = strcspn(p, ":");
+
+		if (len > 0) {
+			if (end != copy)
+				*end++ = ':';
+			if (*p != '/') {
+				end = stpcpy(end, here);
+				*end++ = '/';
+			}
+			end = (char *)mempcpy(end, p, len);
+		}
+		p += len + (p[len] == ':');
+	}
+	*end = '\0';
+	return copy;
+}
+
+void mesh_init(void)
+{
+	const char *rules = secure_getenv("MESHSHIM_RULES");
+	const char *disable = secure_getenv("MESHSHIM_DISABLE");
+	const char *lane = secure_getenv("MESHSHIM_FAST_LANE");
+	const char *level = secure_getenv("MESHSHIM_LOG_LEVEL");
+
+	if (!rules || !*rules || (disable && strcmp(disable, "1") == 0))
+		return;
+	int known = log_init(secure_getenv("MESHSHIM_LOG"), level);
+
+	paths = make_absolute(rules);
+	fast_lane = !lane || strcmp(lane, "0") != 0;
+	active = true;
+	if (known < 0)
+		log_error("MESHSHIM_LOG_LEVEL: no level is called \"%s\" (error, warn, info, debug)",
+			  level);
+}
+
+bool mesh_active(void)
+{
+	return active;
+}
+
+bool mesh_fast_lane(void)
+{
+	return fast_lane;
+}
+
+/* ---- watching the files ----------------------------------------------------------------- */
+
+static uint64_t hash(uint64_t value, const void *data, size_t len)
+{
+	const unsigned char *byte = data;
+
+	for (size_t i = 0; i < len; i++)
+		value = (value ^ byte[i]) * 1099511628211u; /* FNV-1a */
+	return value;
+}
+
+/* One file or directory as it is now. */
+static uint64_t hash_stat(uint64_t value, const char *path, bool *directory)
+{
+	struct stat st;
+
+	*directory = false;
+	if (stat(path, &st) < 0) {
+		int error = errno;
+
+		return hash(value, &error, sizeof(error));
+	}
+	*directory = S_ISDIR(st.st_mode);
+	value = hash(value, &st.st_dev, sizeof(st.st_dev));
+	value = hash(value, &st.st_ino, sizeof(st.st_ino));
+	value = hash(value, &st.st_mode, sizeof(st.st_mode));
+	value = hash(value, &st.st_size, sizeof(st.st_size));
+	value = hash(value, &st.st_mtim.tv_sec, sizeof(st.st_mtim.tv_sec));
+	return hash(value, &st.st_mtim.tv_nsec, sizeof(st.st_mtim.tv_nsec));
+}
+
+static bool is_rule_file(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len >= 4 && strcmp(name + len - 4, ".cfg") == 0;
+}
+
+/* The *.cfg of a directory, added up, since readdir(3) has no order. */
+static uint64_t hash_directory(const char *path)
+{
+	char file[PATH_MAX];
+	size_t len = strlen(path);
+	DIR *dir = opendir(path);
+	uint64_t sum = 0;
+	bool ignored;
+
+	if (!dir)
+		return (uint64_t)errno;
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		size_t name_len = strlen(entry->d_name);
+
+		if (!is_rule_file(entry->d_name) || len + name_len + 2 > sizeof(file))
+			continue;
+		memcpy(file, path, len);
+		file[len] = '/';
+		memcpy(file + len + 1, entry->d_name, name_len + 1);
+		sum += hash_stat(hash(0, entry->d_name, name_len), file, &ignored);
+	}
+	closedir(dir);
+	return sum;
+}
+
+static uint64_t fingerprint(void)
+{
+	uint64_t value = 14695981039346656037u;
+	char path[PATH_MAX];
+	bool directory;
+
+	for (const char *p = paths; *p;) {
+		size_t len = strcspn(p, ":");
+
+		if (len < sizeof(path)) {
+			memcpy(path, p, len);
+			path[len] = '\0';
+			value = hash_stat(value, path, &directory);
+			if (directory) {
+				uint64_t sum = hash_directory(path);
+
+				value = hash(value, &sum, sizeof(sum));
+			}
+		}
+		p += len + (p[len] == ':');
+	}
+	return value;
+}
+
+/* Whether the files are to be read now. At most one look a second. */
+static bool is_due(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (tried && (now.tv_sec - looked.tv_sec) * 1000 +
+			     (now.tv_nsec - looked.tv_nsec) / 1000000 < 1000)
+		return false;
+	looked = now;
+	uint64_t current = paths ? fingerprint() : 0;
+
+	if (tried && current == seen)
+		return false;
+	tried = true;
+	seen = current;
+	return true;
+}
+
+/* ---- loading ---------------------------------------------------------------------------- */
+
+/* The one line that a failed attempt gives. */
+static void complain(const struct diags *diags)
+{
+	const char *fate = in_force ? "; the rules in force stay" : "";
+	char text[640] = "rules cannot be loaded: out of memory";
+
+	for (const struct diag *diag = diags->first; diag; diag = diag->next)
+		if (diag->severity == SEVERITY_ERROR) {
+			diag_format(diag, text, sizeof(text));
+			break;
+		}
+	if (diags->errors > 1)
+		log_error("%s (and %zu more error%s; run meshshim-check)%s", text,
+			  diags->errors - 1, diags->errors > 2 ? "s" : "", fate);
+	else
+		log_error("%s%s", text, fate);
+}
+
+static void log_warnings(const struct diags *diags)
+{
+	char text[640];
+
+	if (!log_enabled(LOG_WARN))
+		return;
+	for (const struct diag *diag = diags->first; diag; diag = diag->next)
+		if (diag->severity == SEVERITY_WARNING) {
+			diag_format(diag, text, sizeof(text));
+			log_warn("%s", text);
+		}
+}
+
+/* `unusable`: why libconfig cannot be used; empty text if it can. */
+static void load(const struct err *unusable)
+{
+	struct diags diags;
+	struct rules *fresh = NULL;
+
+	diags_init(&diags);
+	if (!paths)
+		diag_add(&diags, SEVERITY_ERROR, NULL, "MESHSHIM_RULES: out of memory");
+	else if (!*paths)
+		diag_add(&diags, SEVERITY_ERROR, NULL, "MESHSHIM_RULES names no file");
+	else if (unusable->text[0])
+		diag_add(&diags, SEVERITY_ERROR, NULL, "%s", unusable->text);
+	else
+		fresh = rules_load(paths, &diags);
+
+	if (fresh) {
+		log_warnings(&diags);
+		if (registry_update(fresh) < 0)
+			log_error("too many registry hosts: some have no address and cannot be reached");
+		log_info("%s: %zu registry hosts", paths, rules_n_hosts(fresh));
+		rules_unref(in_force);
+		in_force = fresh;
+	} else {
+		complain(&diags);
+	}
+	diags_release(&diags);
+}
+
+struct rules *mesh_rules(void)
+{
+	struct err unusable = {0};
+	int saved = errno;
+	sigset_t signals;
+
+	fork_watch();
+	fork_recover();
+	/* Before the lock is taken, since the loader has locks of its own (libconfig.c). A failure
+	 * is kept in `unusable`, for when the files are due. */
+	if (libconfig_open(&unusable) == 0)
+		unusable.text[0] = '\0';
+
+	thread_block_signals(&signals);
+	pthread_mutex_lock(&lock);
+	if (!tried)
+		process_own();
+	if (is_due())
+		load(&unusable);
+	struct rules *rules = in_force ? rules_ref(in_force) : NULL;
+
+	pthread_mutex_unlock(&lock);
+	thread_restore_signals(&signals);
+	errno = saved;
+	return rules;
+}
+
+/* ---- fork ------------------------------------------------------------------------------- */
+
+void mesh_fork_prepare(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void mesh_fork_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* The rules are memory like any other and stay in force in the child. */
+void mesh_fork_child(void)
+{
+	pthread_mutex_init(&lock, NULL);
+}

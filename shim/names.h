@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the resolver hooks ask: is this name, or this address, one of the mesh's? The rules are read
+ * only for questions that can have that answer (promise 3).
+ *
+ * Threads: any. errno is preserved.
+ */
+#ifndef SHIM_NAMES_H
+#define SHIM_NAMES_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "shim/registry.h"
+
+enum name_status {
+	NAME_OTHER,  /* not in the registry: the real resolver's business */
+	NAME_MESH,   /* a registry host */
+	NAME_FAILED, /* a registry host that no address could be had for: an error, never the real
+			resolver (promise 1) */
+};
+
+/* The addresses that stand for a registry host. */
+struct name_answer {
+	struct in_addr v4;
+	struct in6_addr v6;
+	bool has4, has6;
+	char canonical[REGISTRY_NAME_MAX + 1];
+};
+
+/* Look up a node name. NULL, empty and numeric ones are NAME_OTHER without a look at the rules. */
+enum name_status names_find(const char *node, struct name_answer *answer);
+
+/*
+ * The registry host behind a synthetic address. NAME_MESH and its name; NAME_FAILED: a synthetic
+ * address that nobody has; NAME_OTHER: any other address (an explicit one keeps the name that the
+ * DNS gives it).
+ */
+enum name_status names_reverse(const struct sockaddr *addr, socklen_t len,
+			       char name[REGISTRY_NAME_MAX + 1]);
+
+#endif

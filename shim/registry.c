@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A name's place is a slot, 1 to 65534, which is the low half of 240.240.x.y. Exact hosts live in
+ * the lower half of the slots, names under wildcards in the upper half, so that looking up a name
+ * never shifts where an exact host of a later reload goes. The IPv6 twin is the IPv4 address under
+ * 2001:2::/96: one slot names both, and neither can collide when the other does not.
+ *
+ * Entries are never freed or changed once made. They are written and searched under the lock.
+ */
+#include "shim/registry.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* FNV-1a: well spread for host names, and the same in every process. */
+static unsigned name_hash(const void *name, size_t len)
+{
+	const unsigned char *byte = name;
+	unsigned value = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		value = (value ^ byte[i]) * 16777619u;
+	return value;
+}
+
+#define HASH_FUNCTION(key, len, value) ((value) = name_hash(key, len))
+#define uthash_nonfatal_oom(entry)     ((void)(entry)) /* seen by its hh.tbl staying NULL */
+#include <uthash.h>
+
+#include "shim/address.h"
+#include "shim/thread.h"
+
+#define SLOT_SPLIT 32768u /* first slot for names under wildcards */
+#define SLOT_END   65535u /* 240.240.255.255 is left out, as is 240.240.0.0 */
+#define SLOT_BASE  0xf0f00000u
+
+struct entry {
+	unsigned slot;
+	UT_hash_handle hh;
+	char name[];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct entry *by_name;
+static struct entry *by_slot[SLOT_END];
+static atomic_bool explicit_addresses = true; /* until the rules say that there are none */
+
+/* ---- addresses -------------------------------------------------------------------------- */
+
+static const struct in6_addr twin_prefix = {.s6_addr = {0x20, 0x01, 0x00, 0x02}};
+
+static struct in_addr slot_v4(unsigned slot)
+{
+	return (struct in_addr){.s_addr = htonl(SLOT_BASE | slot)};
+}
+
+static struct in6_addr slot_v6(unsigned slot)
+{
+	struct in6_addr twin = twin_prefix;
+	struct in_addr v4 = slot_v4(slot);
+
+	memcpy(&twin.s6_addr[12], &v4, sizeof(v4));
+	return twin;
+}
+
+static bool is_synthetic(const struct in6_addr *ip)
+{
+	if (IN6_IS_ADDR_V4MAPPED(ip))
+		return ip->s6_addr[12] == 240 && ip->s6_addr[13] == 240;
+	return address_in_block(ip, &twin_prefix, 48);
+}
+
+/* The slot that a synthetic address names, 0 if it cannot be one that we gave. */
+static unsigned slot_of(const struct in6_addr *ip)
+{
+	unsigned slot = (unsigned)ip->s6_addr[14] << 8 | ip->s6_addr[15];
+	struct in6_addr twin = slot_v6(slot);
+
+	if (!IN6_IS_ADDR_V4MAPPED(ip) && !IN6_ARE_ADDR_EQUAL(ip, &twin))
+		return 0;
+	return slot < SLOT_END ? slot : 0;
+}
+
+bool registry_is_synthetic(const struct sockaddr *addr, socklen_t len)
+{
+	struct in6_addr ip;
+	uint16_t port;
+
+	return address_split(addr, len, &ip, &port) && is_synthetic(&ip);
+}
+
+/* ---- names ------------------------------------------------------------------------------ */
+
+/* Lower case, without one trailing dot. False: no host name has this length. */
+static bool canonicalize(const char *name, char canonical[REGISTRY_NAME_MAX + 1])
+{
+	size_t len = strlen(name);
+
+	if (len > 0 && name[len - 1] == '.')
+		len--;
+	if (len == 0 || len > REGISTRY_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		canonical[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A')
+								       : name[i]);
+	canonical[len] = '\0';
+	return true;
+}
+
+/* The free slot nearest above the name's hash, in one half of the range; 0 if that is full. */
+static unsigned free_slot(const char *name, bool wildcard)
+{
+	unsigned first = wildcard ? SLOT_SPLIT : 1;
+	unsigned count = (wildcard ? SLOT_END : SLOT_SPLIT) - first;
+	unsigned start = name_hash(name, strlen(name)) % count;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned slot = first + (start + i) % count;
+
+		if (!by_slot[slot])
+			return slot;
+	}
+	return 0;
+}
+
+/* The slot of a name, giving it one if it has none; 0 when memory or slots ran out. Locked. */
+static unsigned take_slot(const char *name, bool wildcard)
+{
+	size_t len = strlen(name);
+	struct entry *entry;
+
+	HASH_FIND(hh, by_name, name, len, entry);
+	if (entry)
+		return entry->slot;
+
+	unsigned slot = free_slot(name, wildcard);
+
+	if (!slot)
+		return 0;
+	entry = calloc(1, sizeof(*entry) + len + 1);
+	if (!entry)
+		return 0;
+	entry->slot = slot;
+	memcpy(entry->name, name, len + 1);
+	HASH_ADD_KEYPTR(hh, by_name, entry->name, len, entry);
+	if (!entry->hh.tbl) {
+		free(entry);
+		return 0;
+	}
+	by_slot[slot] = entry;
+	return slot;
+}
+
+static bool has_single_address(const struct rules_host *host)
+{
+	for (size_t i = 0; i < host->n_addresses; i++)
+		if (host->addresses[i].prefix == 128)
+			return true;
+	return false;
+}
+
+int registry_update(const struct rules *rules)
+{
+	int saved = errno;
+	int result = 0;
+	bool addresses = false;
+	sigset_t signals;
+
+	thread_block_signals(&signals);
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < rules_n_hosts(rules); i++) {
+		const struct rules_host *host = rules_host_at(rules, i);
+
+		addresses |= host->n_addresses > 0;
+		if (!host->wildcard && !has_single_address(host) && !take_slot(host->name, false))
+			result = -1;
+	}
+	pthread_mutex_unlock(&lock);
+	thread_restore_signals(&signals);
+	atomic_store(&explicit_addresses, addresses);
+	errno = saved;
+	return result;
+}
+
+bool registry_has_explicit(void)
+{
+	return atomic_load_explicit(&explicit_addresses, memory_order_relaxed);
+}
+
+bool registry_lookup(const struct rules *rules, const char *name, struct in_addr *v4, bool *has4,
+		     struct in6_addr *v6, bool *has6, char canonical[REGISTRY_NAME_MAX + 1])
+{
+	int saved = errno;
+	sigset_t signals;
+
+	*has4 = *has6 = false;
+	if (!canonicalize(name, canonical))
+		return false;
+	const struct rules_host *host = rules_find_host(rules, canonical);
+
+	if (!host)
+		return false;
+	for (size_t i = 0; i < host->n_addresses; i++) {
+		const struct rules_address *address = &host->addresses[i];
+		bool mapped = IN6_IS_ADDR_V4MAPPED(&address->address);
+
+		if (address->prefix != 128)
+			continue;
+		if (mapped && !*has4)
+			*v4 = address_v4(&address->address);
+		else if (!mapped && !*has6)
+			*v6 = address->address;
+		*has4 |= mapped;
+		*has6 |= !mapped;
+	}
+	if (*has4 || *has6)
+		return true;
+
+	thread_block_signals(&signals);
+	pthread_mutex_lock(&lock);
+	unsigned slot = take_slot(canonical, host->wildcard);
+
+	pthread_mutex_unlock(&lock);
+	thread_restore_signals(&signals);
+	errno = saved;
+	if (!slot)
+		return false;
+	*v4 = slot_v4(slot);
+	*v6 = slot_v6(slot);
+	*has4 = *has6 = true;
+	return true;
+}
+
+/* ---- the way back ----------------------------------------------------------------------- */
+
+/* The name that a synthetic address was given to. */
+static bool reverse_synthetic(const struct in6_addr *ip, char name[REGISTRY_NAME_MAX + 1])
+{
+	unsigned slot = slot_of(ip);
+	sigset_t signals;
+
+	thread_block_signals(&signals);
+	pthread_mutex_lock(&lock);
+	const struct entry *entry = slot ? by_slot[slot] : NULL;
+
+	if (entry)
+		memcpy(name, entry->name, strlen(entry->name) + 1);
+	pthread_mutex_unlock(&lock);
+	thread_restore_signals(&signals);
+	return entry != NULL;
+}
+
+/* The host whose ServiceEntry lists the address: the narrowest block, the first of equals. */
+static bool reverse_explicit(const struct rules *rules, const struct in6_addr *ip,
+			     char name[REGISTRY_NAME_MAX + 1])
+{
+	const struct rules_host *best = NULL;
+	unsigned best_prefix = 0;
+
+	for (size_t i = 0; i < rules_n_hosts(rules); i++) {
+		const struct rules_host *host = rules_host_at(rules, i);
+
+		for (size_t j = 0; j < host->n_addresses; j++) {
+			const struct rules_address *block = &host->addresses[j];
+
+			if (best && block->prefix <= best_prefix)
+				continue;
+			if (!address_in_block(ip, &block->address, block->prefix))
+				continue;
+			best = host;
+			best_prefix = block->prefix;
+		}
+	}
+	return best && canonicalize(best->name, name);
+}
+
+static bool reverse(const struct rules *rules, const struct in6_addr *ip,
+		    char name[REGISTRY_NAME_MAX + 1])
+{
+	if (is_synthetic(ip))
+		return reverse_synthetic(ip, name);
+	return rules && registry_has_explicit() && reverse_explicit(rules, ip, name);
+}
+
+bool registry_reverse(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
+		      char name[REGISTRY_NAME_MAX + 1])
+{
+	struct in6_addr ip;
+	uint16_t port;
+
+	return address_split(addr, len, &ip, &port) && reverse(rules, &ip, name);
+}
+
+/* ---- the decision ----------------------------------------------------------------------- */
+
+static void refuse(struct decision *decision, const char *reason)
+{
+	decision->to = ROUTE_REFUSE;
+	decision->reason = reason;
+}
+
+/* The destination is decision->name, a registry host. */
+static void decide_host(const struct rules *rules, bool synthetic, struct decision *decision)
+{
+	decision->to = ROUTE_BRIDGE;
+	decision->kind = rules_connect(rules, decision->name, decision->port, &decision->cluster);
+	if (decision->kind == RULES_BLOCKED)
+		refuse(decision, "port blocked by outboundTrafficPolicy REGISTRY_ONLY");
+	else if (decision->kind == RULES_PASSTHROUGH && !synthetic)
+		decision->to = ROUTE_UNTOUCHED; /* it was dialled by its own address */
+}
+
+void registry_decide(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
+		     struct decision *decision)
+{
+	struct in6_addr ip;
+
+	*decision = (struct decision){.to = ROUTE_UNTOUCHED};
+	if (!address_split(addr, len, &ip, &decision->port) || address_is_local(&ip))
+		return;
+	bool synthetic = is_synthetic(&ip);
+
+	if (!rules)
+		refuse(decision, "no rules could be loaded");
+	else if (reverse(rules, &ip, decision->name) && rules_find_host(rules, decision->name))
+		decide_host(rules, synthetic, decision);
+	else if (synthetic)
+		refuse(decision, decision->name[0] ? "the host is no longer in the registry"
+						   : "the address was given to no registry host");
+	else if (rules_outbound_policy(rules) == OUTBOUND_REGISTRY_ONLY)
+		refuse(decision, "blocked by outboundTrafficPolicy REGISTRY_ONLY");
+}
+
+/* ---- fork ------------------------------------------------------------------------------- */
+
+void registry_fork_prepare(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void registry_fork_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* Addresses that were given stay good in the child. */
+void registry_fork_child(void)
+{
+	pthread_mutex_init(&lock, NULL);
+}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise 5: the library's private parts and those of its host do not mix."""
+
+import harness
+import mesh
+import origin
+
+# A regular expression that needs the engine.
+MATCH = 'match = ( { uri = { regex = "/any(thing|one)?[^/]*"; }; } );'
+
+
+@harness.test()
+def hostile(t):
+    """A program that exports functions named as ours, each aborting when called."""
+    server = origin.Nginx(t)
+    rules = t.rules(mesh.founding(server.port, t.pki.cert('ca'), match=MATCH))
+    out = t.succeed([t.guest('hostile'), 'webserver', 80, origin.BODY], rules=rules)
+    t.contains(out, 'none of them stepped on', 'stdout')
+    server.only_requests(2)
+
+
+NODE = '''
+const crypto = require('crypto'), fs = require('fs'), http = require('http'),
+    https = require('https');
+const [url, ca] = process.argv.slice(1);
+function get(module, target, options, done) {
+    module.get(target, options, (response) => {
+        let body = '';
+        response.on('data', (chunk) => { body += chunk; });
+        response.on('end', () => {
+            console.log(response.statusCode, body.trim());
+            done();
+        });
+    });
+}
+function digest() {
+    console.log(crypto.createHash('sha256').update('abc').digest('hex').slice(0, 8));
+}
+const own = { ca: fs.readFileSync(ca), agent: false };
+digest();
+get(https, url, own, () => get(http, 'http://webserver/anything?x=1', { agent: false },
+    () => get(https, url, own, digest)));
+'''
+
+PYTHON = '''
+import hashlib, ssl, sys, urllib.request
+def get(url, context=None):
+    with urllib.request.urlopen(url, context=context, timeout=20) as response:
+        print(response.status, response.read().decode().strip())
+def digest():
+    print(hashlib.sha256(b'abc').hexdigest()[:8])
+own = ssl.create_default_context(cafile=sys.argv[2])
+digest()
+get(sys.argv[1], own)
+get('http://webserver/anything?x=1')
+get(sys.argv[1], own)
+digest()
+'''
+
+DIGEST = 'ba7816bf'
+
+
+@harness.test(cases=['node', 'python3'])
+def own_tls(t, which):
+    """A program with an OpenSSL of its own uses both in one process."""
+    server, own = origin.Nginx(t), origin.Nginx(t, 'local')
+    rules = t.rules(mesh.founding(server.port, t.pki.cert('ca'), match=MATCH))
+    program = {'node': [t.tool('node'), '-e', NODE], 'python3': [harness.PYTHON, '-c', PYTHON]}
+    out = t.succeed([*program[which], f'https://127.0.0.1:{own.port}/', t.pki.cert('ca')],
+                    rules=rules)
+    t.equal(out.splitlines(), [DIGEST, *[f'200 {origin.BODY}'] * 3, DIGEST], 'stdout')
+    origin.check_founding(t, server.only_requests(1)[0])
+    own.only_requests(2)
+
+
+@harness.test()
+def bindings(t):
+    """No symbol of Node's OpenSSL, nor of anything but libc, is bound into the library, and none
+    of the library into others but the hooks."""
+    if t.san:
+        raise harness.Skip('the sanitizer is one more library to be bound to')
+    server = origin.Nginx(t)
+    rules = t.rules(mesh.founding(server.port, t.pki.cert('ca')))
+    script = "require('http').get('http://webserver/', { agent: false }, (r) => r.resume())"
+    t.run([t.tool('node'), '-e', script], rules=rules,
+          env={'LD_DEBUG': 'bindings', 'LD_DEBUG_OUTPUT': str(t.dir / 'bindings')})
+    server.only_requests(1)
+    text = '\n'.join(path.read_text() for path in t.dir.glob('bindings.*'))
+    hooks = set((t.build / 'hooks.txt').read_text().split()) if (t.build / 'hooks.txt').exists() \
+        else hook_names(t)
+    seen = 0
+    for line in text.splitlines():
+        if 'binding file' not in line:
+            continue
+        words = line.split('binding file ')[1].split()
+        user, provider, symbol = words[0], words[3], line.split('`')[1].split("'")[0]
+        if user.endswith('/libmeshshim.so'):
+            seen += 1
+            t.check(provider.endswith(('/libc.so.6', '/libmeshshim.so', '/ld-linux-x86-64.so.2'))
+                    or provider == user, f'the library uses {symbol} of {provider}')
+        elif provider.endswith('/libmeshshim.so'):
+            t.check(symbol in hooks, f'{user} uses {symbol} of the library')
+    t.check(seen > 20, 'the loader said nothing of the library')
+
+
+def hook_names(t):
+    lines = (t.root / 'shim/hooks.def').read_text().splitlines()
+    return {line.split(',')[1].strip() for line in lines if line.startswith('HOOK(')}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "loopback.h"
+#include "shim/bridge/door.h"
+#include "shim/fds.h"
+#include "shim/libc.h"
+
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
+static struct loop loop;
+static struct door door;
+static uint16_t port;
+static int admitted;
+static char admitted_name[REGISTRY_NAME_MAX + 1];
+
+static void admit(struct door *d, int fd, struct claim *claim)
+{
+	ck_assert_ptr_eq(d, &door);
+	ck_assert(fds_is_ours(fd));
+	strcpy(admitted_name, claim->name);
+	admitted++;
+	claim_free(claim);
+	fds_close(fd);
+}
+
+static void setup(void)
+{
+	struct err err = {0};
+
+	libc_bind();
+	ck_assert_int_eq(loop_init(&loop, &owner, &err), 0);
+	ck_assert_int_eq(door_init(&door, &loop, &err), 0);
+	door.admit = admit;
+	pthread_mutex_lock(&owner);
+	port = door_listen(&door, AF_INET, &err);
+	ck_assert_uint_ne(port, 0);
+	ck_assert_uint_eq(door_listen(&door, AF_INET, &err), port);
+}
+
+static void teardown(void)
+{
+	door_release(&door);
+	pthread_mutex_unlock(&owner);
+	loop_release(&loop);
+}
+
+static struct claim *make_claim(const char *name)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80)};
+	struct dial dial = {.kind = RULES_HTTP,
+			    .name = name,
+			    .port = 80,
+			    .dialled = (struct sockaddr *)&to,
+			    .dialled_len = sizeof(to)};
+
+	inet_pton(AF_INET, "240.240.1.2", &to.sin_addr);
+	return claim_new(&dial);
+}
+
+static bool closed(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, 0) <= 0;
+}
+
+START_TEST(claimed_before_accept)
+{
+	uint16_t local;
+	int fd = loopback_connect(port, &local);
+
+	ck_assert_int_eq(door_expect(&door, AF_INET, local, make_claim("a.example")), 0);
+	loop_turn(&loop, -1);
+	ck_assert_int_eq(admitted, 1);
+	ck_assert_str_eq(admitted_name, "a.example");
+	close(fd);
+}
+END_TEST
+
+START_TEST(claimed_after_accept)
+{
+	uint16_t local;
+	int fd = loopback_connect(port, &local);
+
+	ck_assert_int_eq(write(fd, "early", 5), 5);
+	loop_turn(&loop, -1);
+	ck_assert_int_eq(admitted, 0);
+	ck_assert_uint_eq(door.n_parked, 1);
+	ck_assert_int_eq(door_expect(&door, AF_INET, local, make_claim("b.example")), 0);
+	loop_turn(&loop, -1);
+	ck_assert_int_eq(admitted, 1);
+	ck_assert_uint_eq(door.n_parked, 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(strangers_are_closed)
+{
+	int fd = loopback_connect(port, NULL);
+
+	while (!door.n_parked)
+		loop_turn(&loop, -1);
+	while (door.n_parked)
+		loop_turn(&loop, -1); /* until the time is up */
+	ck_assert(closed(fd));
+	ck_assert_int_eq(admitted, 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(parking_is_bounded)
+{
+	int fds[DOOR_PARK_MAX + 8], n = DOOR_PARK_MAX + 8, shut = 0;
+
+	for (int i = 0; i < n; i++)
+		fds[i] = loopback_connect(port, NULL);
+	for (int i = 0; i < 4; i++)
+		loop_turn(&loop, 0);
+	ck_assert_uint_eq(door.n_parked, DOOR_PARK_MAX);
+	for (int i = 0; i < n; i++) {
+		fcntl(fds[i], F_SETFL, O_NONBLOCK);
+		char byte;
+		shut += recv(fds[i], &byte, 1, 0) == 0 || errno == ECONNRESET;
+		close(fds[i]);
+	}
+	ck_assert_int_eq(shut, 8);
+}
+END_TEST
+
+START_TEST(a_claim_that_never_came_is_replaced)
+{
+	ck_assert_int_eq(door_expect(&door, AF_INET, 4242, make_claim("old")), 0);
+	ck_assert_int_eq(door_expect(&door, AF_INET, 4242, make_claim("new")), 0);
+	/* both are freed at the end: the leak checker is the judge */
+}
+END_TEST
+
+START_TEST(remembers_what_was_dialled)
+{
+	struct sockaddr_in peer = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				   .sin_port = htons(port)};
+	struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_storage out;
+	socklen_t len;
+	char text[64];
+
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
+	ck_assert(!door_dialled((struct sockaddr *)&peer, 5555, &out, &len));
+	ck_assert_int_eq(door_expect(&door, AF_INET, 5555, make_claim("x")), 0);
+	ck_assert(door_dialled((struct sockaddr *)&peer, 5555, &out, &len));
+	ck_assert_int_eq(out.ss_family, AF_INET);
+	ck_assert_uint_eq(len, sizeof(struct sockaddr_in));
+	inet_ntop(AF_INET, &((struct sockaddr_in *)&out)->sin_addr, text, sizeof(text));
+	ck_assert_str_eq(text, "240.240.1.2");
+	ck_assert_uint_eq(ntohs(((struct sockaddr_in *)&out)->sin_port), 80);
+	ck_assert(door_dialled((struct sockaddr *)&mapped, 5555, &out, &len));
+	/* not the door */
+	peer.sin_port ^= 1;
+	ck_assert(!door_dialled((struct sockaddr *)&peer, 5555, &out, &len));
+	peer.sin_port ^= 1;
+	inet_pton(AF_INET, "127.0.0.2", &peer.sin_addr);
+	ck_assert(!door_dialled((struct sockaddr *)&peer, 5555, &out, &len));
+}
+END_TEST
+
+START_TEST(out_of_descriptors)
+{
+	struct rlimit limit = {0};
+	int fd = loopback_connect(port, NULL);
+	int first = dup(fd);
+
+	/* Every number below the limit is taken, and the limit is at the next free one. */
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = (rlim_t)first;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close(first);
+	while (dup(fd) >= 0)
+		continue;
+	ck_assert_int_eq(errno, EMFILE);
+	/* The reserve lies above the new limit, so that closing it helps nobody: the listener
+	 * rests instead of spinning, and the connection waits. */
+	loop_turn(&loop, 0);
+	ck_assert_int_eq(admitted, 0);
+	ck_assert_int_eq(door.listeners[0].watch.fd, -1);
+	limit.rlim_cur = limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while (!door.n_parked)
+		loop_turn(&loop, -1);
+}
+END_TEST
+
+Suite *door_suite(void);
+Suite *door_suite(void)
+{
+	Suite *suite = suite_create("door");
+	TCase *all = tcase_create("door");
+
+	tcase_add_checked_fixture(all, setup, teardown);
+	tcase_set_timeout(all, 20);
+	tcase_add_test(all, claimed_before_accept);
+	tcase_add_test(all, claimed_after_accept);
+	tcase_add_test(all, strangers_are_closed);
+	tcase_add_test(all, parking_is_bounded);
+	tcase_add_test(all, a_claim_that_never_came_is_replaced);
+	tcase_add_test(all, remembers_what_was_dialled);
+	tcase_add_test(all, out_of_descriptors);
+	suite_add_tcase(suite, all);
+	return suite;
+}
