@@ -78,9 +78,10 @@ static void wrong_type(struct reader *reader, const struct schema *schema, const
 		       const config_setting_t *setting, const char *wanted)
 {
 	const struct where where = where_of(reader, setting);
+	bool top = schema == &rule_file_schema;
 
-	reader_error(reader, &where, "%s%s%s must be %s, not %s", schema->name,
-		     schema->name[0] ? "." : "", key->name, wanted, type_name(setting));
+	reader_error(reader, &where, "%s%s%s must be %s, not %s", top ? "" : schema->name,
+		     top ? "" : ".", key->name, wanted, type_name(setting));
 }
 
 /* Control characters have no business in any name, path or header, and would let a value break
@@ -177,12 +178,12 @@ static void read_choice(struct reader *reader, const struct schema *schema, cons
 {
 	const char *text;
 
+	out->where = where_of(reader, setting); /* it was there, whatever it was */
 	if (config_setting_type(setting) != CONFIG_TYPE_STRING) {
 		wrong_type(reader, schema, key, setting, "a string");
 		return;
 	}
 	text = config_setting_get_string(setting);
-	out->where = where_of(reader, setting);
 	for (const struct choice_name *choice = key->choices; choice->name; choice++) {
 		if (key->any_case ? strcasecmp(text, choice->name) : strcmp(text, choice->name))
 			continue;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A byte queue of fixed capacity: bytes are added at the tail and taken at the head. "Full" is the
- * whole of the back-pressure design: a full buffer stops reading. No memory is moved until the tail
- * reaches the end of the block; then the rest is moved to the front.
+ * whole of the back-pressure design: a full buffer stops reading. When there is too little room
+ * behind the tail, bytes are moved to the front: after buf_reserve(), buf_put() and buf_read_from()
+ * pointers from buf_data() are void.
  *
  * Threads: the owner's.
  */
@@ -47,8 +48,7 @@ static inline size_t buf_room(const struct buf *buf)
 /* Forget the first n bytes (n <= buf_len). An empty buffer starts at the front again. */
 void buf_take(struct buf *buf, size_t n);
 
-/* A pointer to contiguous room for `buf_room()` bytes; after writing n of them call buf_added(n).
- * May move the bytes inside the block: pointers from buf_data() are void. */
+/* A pointer to contiguous room for `buf_room()` bytes; after writing n of them call buf_added(n). */
 char *buf_reserve(struct buf *buf);
 void buf_added(struct buf *buf, size_t n);
 

@@ -484,6 +484,11 @@ enum exchange_result exchange_drive(struct exchange *x)
 	return EXCHANGE_MORE;
 }
 
+bool exchange_awaits_request(const struct exchange *x)
+{
+	return x->step == &step_head ? buf_len(&x->down_in) > 0 : !x->sending.body.done;
+}
+
 const char *exchange_step(const struct exchange *x)
 {
 	return x->step->name;

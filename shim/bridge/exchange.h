@@ -111,6 +111,9 @@ void exchange_timeout(struct exchange *exchange);
 /* The program's end is gone for good (EPOLLHUP, EPOLLERR): there is nobody to answer. */
 void exchange_abandon(struct exchange *exchange);
 
+/* Whether it is in the middle of a request that the program has not sent to its end. */
+bool exchange_awaits_request(const struct exchange *exchange);
+
 /* The step it is in, by name: for logs and tests. */
 const char *exchange_step(const struct exchange *exchange);
 

@@ -188,8 +188,7 @@ static void put_head(struct writer *writer, const struct http1_head *head)
 		put_text(writer, " HTTP/1.1\r\n");
 	} else {
 		const char status[4] = {
-		    (char)('0' + head->status / 100 % 10),
-		    (char)('0' + head->status / 10 % 10),
+		    (char)('0' + head->status / 100 % 10), (char)('0' + head->status / 10 % 10),
 		    (char)('0' + head->status % 10),
 		    ' ', /* stands even if there is no reason (RFC 9112 4) */
 		};

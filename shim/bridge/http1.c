@@ -272,10 +272,10 @@ static void read_connection(struct http1_head *head)
 	head->keep_alive = !head_has_token(head, "Connection", "close") &&
 			   (head->minor == 1 || head_has_token(head, "Connection", "keep-alive")) &&
 			   head->framing != HTTP1_UNTIL_CLOSE;
-	head->upgrade = head_has_token(head, "Connection", "upgrade") &&
-			head_find(head, "Upgrade", 0) != NULL;
-	head->expect_continue = head->request && head->minor == 1 &&
-				head_has_token(head, "Expect", "100-continue");
+	head->upgrade =
+	    head_has_token(head, "Connection", "upgrade") && head_find(head, "Upgrade", 0) != NULL;
+	head->expect_continue =
+	    head->request && head->minor == 1 && head_has_token(head, "Expect", "100-continue");
 }
 
 /*
@@ -345,9 +345,8 @@ int http1_parse_request(const char *data, size_t len, struct field *fields, size
 	return 0;
 }
 
-int http1_parse_response(const char *data, size_t len, bool to_head_request,
-			 struct field *fields, size_t max_fields, struct http1_head *head,
-			 const char **why)
+int http1_parse_response(const char *data, size_t len, bool to_head_request, struct field *fields,
+			 size_t max_fields, struct http1_head *head, const char **why)
 {
 	const char *line_end = memchr(data, '\r', len);
 

@@ -27,11 +27,11 @@ enum line {
 };
 
 struct guard {
-	uint8_t line;  /* enum line */
-	bool cr;       /* the last byte was CR */
-	bool separate; /* behind the digits of the size, or the name of the trailer field */
-	bool data;     /* the size is not zero: data follows */
-	uint32_t n;    /* bytes of this line */
+	uint8_t line;	   /* enum line */
+	bool cr;	   /* the last byte was CR */
+	bool separate;	   /* behind the digits of the size, or the name of the trailer field */
+	bool data;	   /* the size is not zero: data follows */
+	uint32_t n;	   /* bytes of this line */
 	uint32_t trailers; /* bytes of all trailer lines */
 };
 
@@ -228,8 +228,8 @@ void http1_body_init(struct http1_body *body, const struct http1_head *head)
 	body->framing = head->framing;
 	body->why = NULL;
 	body->left = head->framing == HTTP1_LENGTH ? head->content_length : 0;
-	body->done = head->framing == HTTP1_NO_BODY ||
-		     (head->framing == HTTP1_LENGTH && body->left == 0);
+	body->done =
+	    head->framing == HTTP1_NO_BODY || (head->framing == HTTP1_LENGTH && body->left == 0);
 	if (head->framing == HTTP1_CHUNKED)
 		chunked_init((struct chunked *)body->opaque);
 }

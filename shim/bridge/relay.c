@@ -194,7 +194,7 @@ static int write_response_head(struct exchange *x, size_t max_fields)
 
 static enum pump begin_tunnel(struct exchange *x)
 {
-	if (!x->request.upgrade)
+	if (!x->request.upgrade || x->head_sent < buf_len(&x->up_out))
 		return protocol_error(x, "101 without an upgrade asked for");
 	x->have_response = true;
 	x->keep = false;
@@ -288,8 +288,7 @@ static enum pump response_ended(struct exchange *x, ssize_t n)
 
 	/* An end that TLS does not vouch for may be an attacker's: with nothing else to tell the
 	 * length, the program must not take the part for the whole. */
-	if (lawful && x->up->io->truncated &&
-	    x->receiving.body.framing == HTTP1_UNTIL_CLOSE)
+	if (lawful && x->up->io->truncated && x->receiving.body.framing == HTTP1_UNTIL_CLOSE)
 		lawful = false;
 	if (lawful)
 		return PUMP_MOVED;

@@ -14,7 +14,7 @@ struct sock {
 	int fd;
 	bool connecting;
 	bool readable, writable; /* false: an event must come first */
-	bool hung_up;            /* the end or an error was reported: no further edges */
+	bool hung_up;		 /* the end or an error was reported: no further edges */
 	bool read_failed, write_failed;
 	bool shut;
 };
@@ -125,12 +125,12 @@ static void sock_close(struct io *io, bool reset)
 }
 
 static const struct io_ops sock_ops = {
-	.name = "socket",
-	.handshake = sock_handshake,
-	.read = sock_read,
-	.write = sock_write,
-	.shutdown = sock_shutdown,
-	.close = sock_close,
+    .name = "socket",
+    .handshake = sock_handshake,
+    .read = sock_read,
+    .write = sock_write,
+    .shutdown = sock_shutdown,
+    .close = sock_close,
 };
 
 struct io *sock_io(int fd, bool connecting)

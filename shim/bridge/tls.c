@@ -14,10 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shim/bridge/tls_context.h"
 #include "shim/bridge/tls_error.h"
 #include "shim/bridge/tls_names.h"
+#include "shim/libc.h"
 
 struct tls {
 	BIO_METHOD *method;
@@ -29,16 +32,15 @@ struct tls_stream {
 	struct io *lower;
 	struct tls_context *context; /* a reference */
 	SSL *ssl;
-	SSL_SESSION *early;  /* came before the handshake was judged */
-	int want;            /* what the lower stream last waited for */
-	bool lower_ended;    /* it gave IO_EOF */
-	bool lower_failed;   /* it gave IO_ERR */
-	bool verified;       /* chain and name, in this very handshake */
-	bool ready;          /* the handshake is done and judged good */
-	bool failed;         /* for good */
-	bool drained;        /* the last read wanted more from below */
-	bool notified;       /* close_notify is out */
-	bool truncated;
+	SSL_SESSION *early; /* came before the handshake was judged */
+	int want;	    /* what the lower stream last waited for */
+	bool lower_ended;   /* it gave IO_EOF */
+	bool lower_failed;  /* it gave IO_ERR */
+	bool verified;	    /* chain and name, in this very handshake */
+	bool ready;	    /* the handshake is done and judged good */
+	bool failed;	    /* for good */
+	bool drained;	    /* the last read wanted more from below */
+	bool notified;	    /* close_notify is out */
 	char server_name[];
 };
 
@@ -212,8 +214,7 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 
 static void resume_session(struct tls_stream *stream)
 {
-	SSL_SESSION *session =
-	    tls_sessions_take(&stream->context->sessions, stream->server_name);
+	SSL_SESSION *session = tls_sessions_take(&stream->context->sessions, stream->server_name);
 
 	if (session)
 		SSL_set_session(stream->ssl, session);
@@ -226,19 +227,11 @@ static void resume_session(struct tls_stream *stream)
 static int judge(struct tls_stream *stream)
 {
 	const struct client_tls *settings = &stream->context->settings;
-	const unsigned char *protocol;
-	unsigned protocol_len;
 	SSL_SESSION *early = stream->early;
 
 	if (!settings->insecure_skip_verify && !stream->verified &&
 	    !SSL_session_reused(stream->ssl)) {
 		err_set(&stream->io.err, 0, "certificate verify failed: not verified");
-		return fail(stream, "TLS handshake");
-	}
-	SSL_get0_alpn_selected(stream->ssl, &protocol, &protocol_len);
-	if (protocol_len > 0 && (!stream->context->alpn_http1 || protocol_len != 8 ||
-				 memcmp(protocol, "http/1.1", 8) != 0)) {
-		err_set(&stream->io.err, 0, "the server chose an ALPN protocol of its own");
 		return fail(stream, "TLS handshake");
 	}
 	stream->ready = true;
@@ -289,7 +282,7 @@ static ssize_t tls_read(struct io *io, void *data, size_t size)
 	/* What OpenSSL calls an end is one without close_notify if the lower stream had to end
 	 * for it. */
 	if (result == IO_EOF && stream->lower_ended)
-		stream->truncated = true;
+		stream->io.truncated = true;
 	return result;
 }
 
@@ -334,8 +327,7 @@ static bool tls_pending(const struct io *io)
 {
 	const struct tls_stream *stream = (const struct tls_stream *)io;
 
-	return stream->ready && !stream->failed && !stream->drained &&
-	       SSL_has_pending(stream->ssl);
+	return stream->ready && !stream->failed && !stream->drained && SSL_has_pending(stream->ssl);
 }
 
 static void stream_free(struct tls_stream *stream)
@@ -364,12 +356,12 @@ static void tls_close(struct io *io, bool reset)
 }
 
 static const struct io_ops tls_ops = {
-	.name = "TLS",
-	.handshake = tls_handshake,
-	.read = tls_read,
-	.write = tls_write,
-	.shutdown = tls_shutdown,
-	.close = tls_close,
+    .name = "TLS",
+    .handshake = tls_handshake,
+    .read = tls_read,
+    .write = tls_write,
+    .shutdown = tls_shutdown,
+    .close = tls_close,
 };
 
 static const struct tls_stream *stream_of(const struct io *io)
@@ -391,11 +383,22 @@ bool tls_resumed(const struct io *io)
 	return stream && stream->ready && SSL_session_reused(stream->ssl);
 }
 
-bool tls_truncated(const struct io *io)
+/*
+ * libcrypto looks for getentropy(3) as a weak symbol, and some programs (Node.js) export one of
+ * their own. This one is hidden, so that the shim's keys are made of the kernel's randomness and of
+ * nobody else's (promise 5).
+ */
+int getentropy(void *buffer, size_t length)
 {
-	const struct tls_stream *stream = stream_of(io);
+	for (size_t done = 0; done < length;) {
+		long n = real.syscall(SYS_getrandom, (char *)buffer + done, length - done, 0);
 
-	return stream && stream->truncated;
+		if (n > 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			return -1;
+	}
+	return 0;
 }
 
 /* ---- making things ---------------------------------------------------------------------- */

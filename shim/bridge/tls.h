@@ -12,7 +12,7 @@
  * asked for. Sessions are resumed per (settings, server name); resumption never outlives a change
  * of the settings.
  *
- * The end of the stream is IO_EOF, with close_notify or without; tls_truncated() tells which, since
+ * The end of the stream is IO_EOF, with close_notify or without; io->truncated tells which, since
  * only the protocol above knows whether it matters: without, somebody on the way may have cut the
  * stream short, so a body that lasts until the connection ends (HTTP1_UNTIL_CLOSE) is complete only
  * if this is false. The end of the lower stream during the handshake is IO_ERR.
@@ -50,10 +50,6 @@ void tls_free(struct tls *tls);
  */
 struct io *tls_connect(struct tls *tls, const struct client_tls *settings, const char *server_name,
 		       bool alpn_http1, struct io *lower, struct err *err);
-
-/* After IO_EOF: the peer did not announce the end with close_notify (RFC 8446 6.1). False for other
- * streams. */
-bool tls_truncated(const struct io *io);
 
 /* Facts for logs and tests. After a handshake: "TLSv1.3", and whether a session was resumed.
  * NULL and false before it, and for other streams. */

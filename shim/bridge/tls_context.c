@@ -221,17 +221,15 @@ static int configure(struct tls_context *context, struct err *err)
 		tls_error(err, "TLS context");
 		return -1;
 	}
-	/* An end without close_notify is told apart by the stream, see tls_truncated(). */
+	/* An end without close_notify is told apart by the stream, see io.h. */
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				  SSL_MODE_RELEASE_BUFFERS);
 	/* One read of the socket per record instead of two. */
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_set_verify(ctx,
-			   context->settings.insecure_skip_verify ? SSL_VERIFY_NONE
-								  : SSL_VERIFY_PEER,
-			   NULL);
+	SSL_CTX_set_verify(
+	    ctx, context->settings.insecure_skip_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
 	/* An intermediate CA among the trusted ones is enough, as in Envoy. */
 	X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
 	if (load_trust(context, err) < 0)
@@ -310,8 +308,8 @@ struct tls_context *tls_context_get(struct tls_context **list, const struct clie
 	struct tls_context **at = list;
 	struct tls_context *context = NULL;
 
-	while (*at && !((*at)->alpn_http1 == alpn_http1 &&
-			same_settings(&(*at)->settings, settings)))
+	while (*at &&
+	       !((*at)->alpn_http1 == alpn_http1 && same_settings(&(*at)->settings, settings)))
 		at = &(*at)->next;
 	if (*at && files_are_unchanged(*at)) {
 		context = *at;

@@ -14,9 +14,9 @@ static const char *hint(unsigned long error)
 {
 	int lib = ERR_GET_LIB(error), reason = ERR_GET_REASON(error);
 
-	if (lib == ERR_LIB_SSL && (reason == SSL_R_WRONG_VERSION_NUMBER ||
-				   reason == SSL_R_PACKET_LENGTH_TOO_LONG ||
-				   reason == SSL_R_HTTP_REQUEST))
+	if (lib == ERR_LIB_SSL &&
+	    (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG ||
+	     reason == SSL_R_HTTP_REQUEST))
 		return " (is the server speaking TLS on this port?)";
 	if (lib == ERR_LIB_PEM && reason == PEM_R_NO_START_LINE)
 		return " (is it PEM?)";

@@ -33,8 +33,8 @@ static bool has_uri(X509 *certificate, const char *uri)
 
 bool tls_certificate_is_for(X509 *certificate, const char *name)
 {
-	const unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
-			       X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+	const unsigned flags =
+	    X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
 
 	if (!certificate)
 		return false;

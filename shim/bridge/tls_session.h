@@ -15,8 +15,7 @@ struct tls_sessions {
 };
 
 /* Keep a session; takes over the reference in any case. The oldest ones make room. */
-void tls_sessions_add(struct tls_sessions *sessions, const char *server_name,
-		      SSL_SESSION *session);
+void tls_sessions_add(struct tls_sessions *sessions, const char *server_name, SSL_SESSION *session);
 
 /*
  * The newest session that can be resumed, with a reference for the caller, or NULL. One of TLS 1.3

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filling a store of trusted certificates. Private to tls*.c. Each returns 0, or -1 with err set. */
+/* Filling a store of trusted certificates. Private to tls*.c. Each returns 0, or -1 with err set.
+ */
 #ifndef SHIM_BRIDGE_TLS_STORE_H
 #define SHIM_BRIDGE_TLS_STORE_H
 
@@ -16,7 +17,7 @@ int tls_store_add_crl(X509_STORE *store, const char *path, struct err *err);
 
 /* Where a system keeps its CA certificates; each list ends with NULL. */
 struct tls_system {
-	const char *dirs[4];    /* hashed directories, looked into when a certificate is needed */
+	const char *dirs[4];	/* hashed directories, looked into when a certificate is needed */
 	const char *bundles[4]; /* PEM files, for systems without a hashed directory */
 };
 

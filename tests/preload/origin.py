@@ -14,7 +14,7 @@ BODY = 'External Service 1'
 LOG = ('{"sni":"$ssl_server_name","tls":"$ssl_protocol","alpn":"$ssl_alpn_protocol",'
        '"host":"$http_host","request":"$request","status":"$status","port":"$server_port",'
        '"client":"$ssl_client_s_dn","resumed":"$ssl_session_reused","connection":"$connection",'
-       '"length":"$content_length"}')
+       '"length":"$content_length","coding":"$http_transfer_encoding"}')
 
 # Lines of the error log that tell of a connection that did not become a TLS request.
 STRANGE = ('SSL_do_handshake', 'while SSL handshaking', 'plain HTTP request', 'client sent invalid',

@@ -210,7 +210,7 @@ def replace(content):
     os.rename(rules + '.new', rules)
 
 def errors():
-    return open(log).read().count(': error: ') if os.path.exists(log) else 0
+    return open(log).read().count('\\n') if os.path.exists(log) else 0
 
 print(fetch())
 replace('nonsense')

@@ -19,9 +19,9 @@ struct cert {
 /* What a certificate shall say. */
 struct cert_spec {
 	const char *common_name; /* NULL: "test" */
-	const char *names;       /* subjectAltName as in openssl.cnf: "DNS:a,IP:::1,URI:x://y" */
-	int from_days;           /* valid from, relative to now; 0: since yesterday */
-	int until_days;          /* valid until; 0: for a month */
+	const char *names;	 /* subjectAltName as in openssl.cnf: "DNS:a,IP:::1,URI:x://y" */
+	int from_days;		 /* valid from, relative to now; 0: since yesterday */
+	int until_days;		 /* valid until; 0: for a month */
 	bool ca;
 };
 

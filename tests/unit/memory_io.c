@@ -11,7 +11,7 @@ struct end {
 	struct io io;
 	struct end *peer;
 	struct buf incoming; /* what the peer wrote and this end has not read */
-	size_t limit;        /* of incoming; its buffer may be larger */
+	size_t limit;	     /* of incoming; its buffer may be larger */
 	size_t per_call;
 	size_t written;
 	bool connecting, broken;
@@ -106,12 +106,12 @@ static void memory_close(struct io *io, bool reset)
 }
 
 static const struct io_ops memory_ops = {
-	.name = "memory",
-	.handshake = memory_handshake,
-	.read = memory_read,
-	.write = memory_write,
-	.shutdown = memory_shutdown,
-	.close = memory_close,
+    .name = "memory",
+    .handshake = memory_handshake,
+    .read = memory_read,
+    .write = memory_write,
+    .shutdown = memory_shutdown,
+    .close = memory_close,
 };
 
 static struct end *end_new(size_t capacity)

@@ -12,9 +12,10 @@ static struct http1_head parse(const char *text)
 {
 	struct http1_head head;
 	const char *why = NULL;
-	int result = strncmp(text, "HTTP/", 5) == 0
-			 ? http1_parse_response(text, strlen(text), false, fields, FIELDS, &head, &why)
-			 : http1_parse_request(text, strlen(text), fields, FIELDS, &head, &why);
+	int result =
+	    strncmp(text, "HTTP/", 5) == 0
+		? http1_parse_response(text, strlen(text), false, fields, FIELDS, &head, &why)
+		: http1_parse_request(text, strlen(text), fields, FIELDS, &head, &why);
 
 	ck_assert_msg(result == 0, "%s: %s", why, text);
 	return head;
@@ -82,7 +83,8 @@ START_TEST(setting_keeps_the_first_place_and_its_name)
 				       "Host: other\r\n\r\n");
 
 	ck_assert_int_eq(head_set(&head, FIELDS, "Host", "raw.githubusercontent.com"), 0);
-	ck_writes(&head, "GET / HTTP/1.1\r\nA: 1\r\nhOST: raw.githubusercontent.com\r\nB: 2\r\n\r\n");
+	ck_writes(&head,
+		  "GET / HTTP/1.1\r\nA: 1\r\nhOST: raw.githubusercontent.com\r\nB: 2\r\n\r\n");
 	ck_assert_int_eq(head_set(&head, 4, "X-New", ""), 0);
 	ck_assert_int_eq(head_set(&head, 4, "X-Full", "no"), -1);
 	ck_assert_int_eq(head_set(&head, 4, "b", "3"), 0);
@@ -93,11 +95,11 @@ END_TEST
 
 START_TEST(hop_by_hop_fields_go)
 {
-	struct http1_head head =
-	    parse("GET / HTTP/1.1\r\nHost: a\r\nKeep-Alive: 5\r\nConnection: close, X-One\r\n"
-		  "x-one: 1\r\nTE: trailers\r\nX-Two: 2\r\nconnection: x-two,Host, content-length\r\n"
-		  "Proxy-Connection: keep-alive\r\nUpgrade: h2c\r\nX-one: 1\r\nX-Three: 3\r\n"
-		  "Content-Length: 3\r\n\r\n");
+	struct http1_head head = parse(
+	    "GET / HTTP/1.1\r\nHost: a\r\nKeep-Alive: 5\r\nConnection: close, X-One\r\n"
+	    "x-one: 1\r\nTE: trailers\r\nX-Two: 2\r\nconnection: x-two,Host, content-length\r\n"
+	    "Proxy-Connection: keep-alive\r\nUpgrade: h2c\r\nX-one: 1\r\nX-Three: 3\r\n"
+	    "Content-Length: 3\r\n\r\n");
 
 	head_strip_hop_by_hop(&head, false);
 	ck_writes(&head, "GET / HTTP/1.1\r\nHost: a\r\nX-Three: 3\r\nContent-Length: 3\r\n\r\n");
@@ -111,8 +113,7 @@ START_TEST(framing_stays_whatever_connection_says)
 		  "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\nTE: trailers\r\n\r\n");
 
 	head_strip_hop_by_hop(&head, true);
-	ck_writes(&head,
-		  "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n");
+	ck_writes(&head, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n");
 }
 END_TEST
 

@@ -61,8 +61,9 @@ static int parse_n(const char *data, size_t n, bool request, bool to_head, struc
 	free(copy);
 	copy = malloc(n);
 	memcpy(copy, data, n);
-	return request ? http1_parse_request(copy, n, fields, HTTP1_FIELDS_MAX, head, why)
-		       : http1_parse_response(copy, n, to_head, fields, HTTP1_FIELDS_MAX, head, why);
+	return request
+		   ? http1_parse_request(copy, n, fields, HTTP1_FIELDS_MAX, head, why)
+		   : http1_parse_response(copy, n, to_head, fields, HTTP1_FIELDS_MAX, head, why);
 }
 
 static struct http1_head good_request(const char *text)
@@ -163,8 +164,9 @@ END_TEST
 
 START_TEST(methods_beyond_the_usual_ones_parse)
 {
-	static const char *const methods[] = {"HEAD",  "POST",	"PUT",	    "DELETE",	"PATCH",
-					      "TRACE", "PURGE", "PROPFIND", "M-SEARCH", "MKCALENDAR"};
+	static const char *const methods[] = {"HEAD",	  "POST",      "PUT",	"DELETE",
+					      "PATCH",	  "TRACE",     "PURGE", "PROPFIND",
+					      "M-SEARCH", "MKCALENDAR"};
 	char text[64];
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
@@ -204,8 +206,8 @@ START_TEST(connection_options_are_read)
 		       .keep_alive);
 	ck_assert(good_request("GET / HTTP/1.1\r\nConnection: closed\r\n\r\n").keep_alive);
 	ck_assert(good_request("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").keep_alive);
-	ck_assert(!good_request("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n")
-		       .keep_alive);
+	ck_assert(
+	    !good_request("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n").keep_alive);
 
 	static const char websocket[] = "GET / HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\n"
 					"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -244,7 +246,8 @@ START_TEST(requests_that_leave_a_doubt_are_refused)
 	    LINE "Transfer-Encoding: \"chunked\"\r\n\r\n",
 	    LINE "Transfer-Encoding: ,chunked\r\n\r\n",
 	    LINE "Transfer-Encoding:\r\n\r\n",
-	    LINE "Transfer-Encoding: \x0b" "chunked\r\n\r\n",
+	    LINE "Transfer-Encoding: \x0b"
+		 "chunked\r\n\r\n",
 	    LINE "Transfer-Encoding : chunked\r\n\r\n",
 	    LINE "Transfer-Encoding\t: chunked\r\n\r\n",
 	    LINE "Transfer-Encoding:\r\n chunked\r\n\r\n",
@@ -351,12 +354,13 @@ START_TEST(fields_are_counted)
 	for (int i = 0; i < HTTP1_FIELDS_MAX; i++)
 		n += (size_t)sprintf(text + n, "a: b\r\n");
 	strcpy(text + n, "\r\n");
-	ck_assert_int_eq(http1_parse_request(text, n + 2, fields, HTTP1_FIELDS_MAX, &head, &why), 0);
+	ck_assert_int_eq(http1_parse_request(text, n + 2, fields, HTTP1_FIELDS_MAX, &head, &why),
+			 0);
 	ck_assert_uint_eq(head.n_fields, HTTP1_FIELDS_MAX);
 	ck_assert_int_eq(
 	    http1_parse_request(text, n + 2, fields, HTTP1_FIELDS_MAX - 1, &head, &why), -431);
-	ck_assert_int_eq(http1_parse_request("GET / HTTP/1.1\r\na: b\r\n\r\n", 24, NULL, 0, &head,
-					     &why), -431);
+	ck_assert_int_eq(
+	    http1_parse_request("GET / HTTP/1.1\r\na: b\r\n\r\n", 24, NULL, 0, &head, &why), -431);
 }
 END_TEST
 
@@ -419,7 +423,8 @@ END_TEST
 START_TEST(a_response_is_taken_apart)
 {
 	struct http1_head head = good_response("HTTP/1.1 404 Not Found, sorry\r\n"
-					       "Content-Length: 5\r\n\r\n", false);
+					       "Content-Length: 5\r\n\r\n",
+					       false);
 
 	ck_assert_uint_eq(head.status, 404);
 	ck_text(head.reason, head.reason_len, "Not Found, sorry");
@@ -455,15 +460,16 @@ START_TEST(responses_are_framed_by_status_and_fields)
 	head = good_response("HTTP/1.1 100 Continue\r\n\r\n", false);
 	ck_assert_int_eq(head.framing, HTTP1_NO_BODY);
 	head = good_response("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
-			     "Upgrade: websocket\r\n\r\n", false);
+			     "Upgrade: websocket\r\n\r\n",
+			     false);
 	ck_assert_int_eq(head.framing, HTTP1_NO_BODY);
 	ck_assert(head.upgrade);
 	head = good_response("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false);
 	ck_assert_int_eq(head.framing, HTTP1_NO_BODY);
 	head = good_response("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false);
 	ck_assert_int_eq(head.framing, HTTP1_NO_BODY);
-	head = good_response("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n",
-			     false);
+	head = good_response(
+	    "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n", false);
 	ck_assert(head.keep_alive);
 	head = good_response("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n",
 			     false);
@@ -529,7 +535,8 @@ START_TEST(no_byte_in_any_place_does_harm)
 				continue;
 			ck_assert_uint_eq(head.n_fields, 3);
 			for (size_t j = 0; j < 3; j++)
-				ck_assert_ptr_null(memchr(fields[j].value, '\n', fields[j].value_len));
+				ck_assert_ptr_null(
+				    memchr(fields[j].value, '\n', fields[j].value_len));
 		}
 	}
 }

@@ -102,8 +102,7 @@ START_TEST(chunks_are_taken_apart)
 	ck_body("5\r\nhello\r\n0\r\n\r\n", 15, "hello");
 	ck_body("5\r\nhello\r\n1\r\n,\r\n6\r\n world\r\n00\r\n\r\nGET / HTTP/1.1\r\n\r\n", 33,
 		"hello, world");
-	ck_body("A\r\n0123456789\r\n00b\r\n0123456789a\r\n0\r\n\r\n", 38,
-		"01234567890123456789a");
+	ck_body("A\r\n0123456789\r\n00b\r\n0123456789a\r\n0\r\n\r\n", 38, "01234567890123456789a");
 	ck_body("4\r\n\r\n\r\n\r\n0\r\n\r\n", 14, "\r\n\r\n");
 	ck_body("3\r\n0\r\n\r\n0\r\n\r\n", 13, "0\r\n");
 }

@@ -101,8 +101,8 @@ static bool push(struct link *link)
 		size_t room = sizeof(link->unsent) - link->unsent_len;
 		if ((got = BIO_read(link->out, link->unsent + link->unsent_len, (int)room)) > 0)
 			link->unsent_len += (size_t)got;
-		ssize_t n = link->unsent_len ? io_write(link->far, link->unsent, link->unsent_len)
-					     : 0;
+		ssize_t n =
+		    link->unsent_len ? io_write(link->far, link->unsent, link->unsent_len) : 0;
 		if (n <= 0)
 			return moved;
 		moved = true;

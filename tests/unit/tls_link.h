@@ -17,7 +17,7 @@ struct server {
 	const struct cert *cert;      /* sent with the CAs above it */
 	const struct cert *client_ca; /* a client certificate of this CA is demanded */
 	int min_version, max_version; /* 0: any */
-	const char *alpn;             /* the protocol that it picks, NULL: none */
+	const char *alpn;	      /* the protocol that it picks, NULL: none */
 	/* private */
 	SSL_CTX *ctx;
 };
@@ -25,19 +25,19 @@ struct server {
 void server_release(struct server *server);
 
 struct link {
-	struct io *client;   /* the stream under test; NULL once link_close_client() was called */
-	struct io *lower;    /* memory: what is below the client */
-	struct io *far;      /* memory: the server's end */
-	SSL *ssl;            /* the server */
+	struct io *client; /* the stream under test; NULL once link_close_client() was called */
+	struct io *lower;  /* memory: what is below the client */
+	struct io *far;	   /* memory: the server's end */
+	SSL *ssl;	   /* the server */
 	BIO *in, *out;
-	char unsent[32768];  /* records of the server that the memory had no room for */
+	char unsent[32768]; /* records of the server that the memory had no room for */
 	size_t unsent_len;
 	char received[1 << 20]; /* application data that the server got */
 	size_t received_len;
-	bool offered_http1;  /* ALPN */
-	char sni[256];       /* "": none */
+	bool offered_http1;    /* ALPN */
+	char sni[256];	       /* "": none */
 	char client_name[256]; /* common name of the client's certificate, "": none */
-	int outcome;         /* of the client's handshake */
+	int outcome;	       /* of the client's handshake */
 };
 
 /* Join a client to the server and drive the handshake to its end. `per_call`: bytes that move at a

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * meshshim-check: validates rule files and explains what they would do. See meshshim-check(1).
+ *
+ * Diagnostics go to standard error, or as JSON to standard output; answers go to standard output.
+ */
+#include <ctype.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/diag.h"
+#include "rules/keys.h"
+#include "tools/check_explain.h"
+#include "tools/check_json.h"
+
+enum {
+	EXIT_USABLE = 0,
+	EXIT_ERRORS = 1,
+	EXIT_USAGE = 2,
+};
+
+struct options {
+	bool strict, json, quiet, explain;
+	char *paths; /* colon-separated; malloc'd */
+	struct explain_request request;
+};
+
+static const char usage_text[] =
+    "usage: meshshim-check [--strict] [--format text|json] [-q] [RULES...]\n"
+    "       meshshim-check --explain [METHOD] URL [-H 'Name: value']... [RULES...]\n"
+    "       meshshim-check --keys\n"
+    "\n"
+    "Validates rule files, or explains what would happen to a request. RULES are files and\n"
+    "directories; without any, $MESHSHIM_RULES is used.\n"
+    "\n"
+    "  --strict              warnings count as errors\n"
+    "  --format text|json    json: on standard output, for programs\n"
+    "  -q, --quiet           errors only\n"
+    "  --explain             say where a request would go, and why; nothing is sent\n"
+    "  -H 'Name: value'      a header of that request\n"
+    "  --keys                list the keys that rule files may hold\n"
+    "  -h, --help            this text\n"
+    "  --version             the version\n"
+    "\n"
+    "Exit status: 0 the rules can be used, 1 they have errors, 2 wrong usage.\n";
+
+static int usage_error(const char *what, const char *detail)
+{
+	fprintf(stderr, "meshshim-check: %s%s%s\nTry 'meshshim-check --help'.\n", what,
+		detail ? ": " : "", detail ? detail : "");
+	return EXIT_USAGE;
+}
+
+/* ---- diagnostics -------------------------------------------------------------------------- */
+
+static void print_text(const struct diags *diags, const struct options *options)
+{
+	for (const struct diag *diag = diags->first; diag; diag = diag->next) {
+		char line[4096];
+
+		if (diag->severity == SEVERITY_WARNING && options->quiet && !options->strict)
+			continue;
+		diag_format(diag, line, sizeof(line));
+		fprintf(stderr, "%s\n", line);
+	}
+	if (diags->lost)
+		fputs("error: out of memory\n", stderr);
+}
+
+static void print_json(const struct diags *diags, const struct options *options)
+{
+	const char *separator = "";
+
+	putchar('[');
+	for (const struct diag *diag = diags->first; diag; diag = diag->next) {
+		if (diag->severity == SEVERITY_WARNING && options->quiet && !options->strict)
+			continue;
+		printf("%s\n  { \"file\": ", separator);
+		json_text(diag->file);
+		if (diag->line)
+			printf(", \"line\": %d", diag->line);
+		else
+			fputs(", \"line\": null", stdout);
+		printf(", \"severity\": \"%s\", \"message\": ",
+		       diag->severity == SEVERITY_ERROR ? "error" : "warning");
+		json_text(diag->text);
+		fputs(" }", stdout);
+		separator = ",";
+	}
+	puts(*separator ? "\n]" : "]");
+}
+
+static int run(const struct options *options)
+{
+	struct diags diags;
+	struct rules *rules;
+	int status;
+
+	diags_init(&diags);
+	rules = rules_load(options->paths, &diags);
+	/* An answer in JSON has standard output to itself. */
+	if (options->json && !options->explain)
+		print_json(&diags, options);
+	else
+		print_text(&diags, options);
+	status = !rules || (options->strict && diags.warnings) ? EXIT_ERRORS : EXIT_USABLE;
+	if (options->explain && rules) {
+		if (options->json)
+			explain_json(rules, &options->request);
+		else
+			explain_text(rules, &options->request);
+	}
+	rules_unref(rules);
+	diags_release(&diags);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		perror("meshshim-check: standard output");
+		status = EXIT_ERRORS;
+	}
+	return status;
+}
+
+/* ---- command line ------------------------------------------------------------------------- */
+
+static void print_key(void *context, const char *message, const char *key)
+{
+	(void)context;
+	printf("%s%s%s\n", message, *message ? "." : "", key);
+}
+
+static bool is_method(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (!isalnum((unsigned char)*c) && !strchr("!#$%&'*+-.^_`|~", *c))
+			return false;
+	return *text;
+}
+
+/* [METHOD] URL come before the rule files. Returns how many arguments they are, or -1. */
+static int take_request(struct options *options, char *const *args, int n)
+{
+	int at = 0;
+	const char *wrong;
+
+	options->request.method = "GET";
+	if (n > 1 && is_method(args[0]) && strstr(args[1], "://"))
+		options->request.method = args[at++];
+	if (at >= n) {
+		usage_error("--explain needs a URL", NULL);
+		return -1;
+	}
+	wrong = explain_set_url(&options->request, args[at]);
+	if (wrong) {
+		usage_error(wrong, args[at]);
+		return -1;
+	}
+	return at + 1;
+}
+
+/* RULES, one or several, as the list that rules_load() takes. */
+static int take_paths(struct options *options, char *const *args, int n)
+{
+	const char *environment = getenv("MESHSHIM_RULES");
+	size_t size = 1;
+
+	if (!n && (!environment || !*environment))
+		return usage_error("no rule file given, and MESHSHIM_RULES is not set", NULL);
+	if (!n)
+		size += strlen(environment);
+	for (int i = 0; i < n; i++)
+		size += strlen(args[i]) + 1;
+	options->paths = malloc(size);
+	if (!options->paths) {
+		fputs("meshshim-check: out of memory\n", stderr);
+		return EXIT_ERRORS;
+	}
+	options->paths[0] = '\0';
+	if (!n)
+		strcpy(options->paths, environment);
+	for (int i = 0; i < n; i++) {
+		strcat(options->paths, i ? ":" : "");
+		strcat(options->paths, args[i]);
+	}
+	return EXIT_USABLE;
+}
+
+static int take_positional(struct options *options, char *const *args, int n, char *const *headers,
+			   int n_headers)
+{
+	int used = 0;
+
+	if (options->explain) {
+		used = take_request(options, args, n);
+		if (used < 0)
+			return EXIT_USAGE;
+	} else if (n_headers) {
+		return usage_error("-H belongs to --explain", NULL);
+	}
+	for (int i = 0; i < n_headers; i++) {
+		const char *wrong = explain_add_header(&options->request, headers[i]);
+
+		if (wrong)
+			return usage_error(wrong, headers[i]);
+	}
+	return take_paths(options, args + used, n - used);
+}
+
+static int set_format(struct options *options, const char *name)
+{
+	options->json = !strcmp(name, "json");
+	if (!options->json && strcmp(name, "text") != 0)
+		return usage_error("--format is text or json, not", name);
+	return EXIT_USABLE;
+}
+
+enum {
+	OPTION_STRICT = 256,
+	OPTION_FORMAT,
+	OPTION_EXPLAIN,
+	OPTION_KEYS,
+	OPTION_VERSION,
+};
+
+static const struct option long_options[] = {
+    {"strict", no_argument, NULL, OPTION_STRICT},
+    {"format", required_argument, NULL, OPTION_FORMAT},
+    {"quiet", no_argument, NULL, 'q'},
+    {"explain", no_argument, NULL, OPTION_EXPLAIN},
+    {"keys", no_argument, NULL, OPTION_KEYS},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+/* Returns an exit status, or -1: go on. Headers are kept until the URL is known. */
+static int parse_options(int argc, char **argv, struct options *options, char **headers,
+			 int *n_headers)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "hqH:", long_options, NULL)) != -1) {
+		switch (option) {
+		case OPTION_STRICT:
+			options->strict = true;
+			break;
+		case OPTION_FORMAT:
+			if (set_format(options, optarg) != EXIT_USABLE)
+				return EXIT_USAGE;
+			break;
+		case 'q':
+			options->quiet = true;
+			break;
+		case OPTION_EXPLAIN:
+			options->explain = true;
+			break;
+		case 'H':
+			headers[(*n_headers)++] = optarg;
+			break;
+		case OPTION_KEYS:
+			rules_keys(print_key, NULL);
+			return EXIT_USABLE;
+		case 'h':
+			fputs(usage_text, stdout);
+			return EXIT_USABLE;
+		case OPTION_VERSION:
+			puts("meshshim-check " VERSION);
+			return EXIT_USABLE;
+		default:
+			fputs("Try 'meshshim-check --help'.\n", stderr);
+			return EXIT_USAGE;
+		}
+	}
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	char **headers = calloc((size_t)argc, sizeof(*headers));
+	int n_headers = 0, status = EXIT_ERRORS;
+
+	if (!headers)
+		fputs("meshshim-check: out of memory\n", stderr);
+	else
+		status = parse_options(argc, argv, &options, headers, &n_headers);
+	if (status < 0)
+		status = take_positional(&options, argv + optind, argc - optind, headers, n_headers);
+	else
+		goto out;
+	if (status == EXIT_USABLE)
+		status = run(&options);
+out:
+	free(options.paths);
+	free(headers);
+	return status;
+}
