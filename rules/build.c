@@ -52,10 +52,11 @@ static void warn_hidden_service(struct diags *diags, const struct service *first
 				 first->entry->name.s ? first->entry->name.s : "",
 				 entry->name.s ? entry->name.s : "", host->s, cluster->port);
 	}
-	diag_add(diags, SEVERITY_WARNING, &host->where,
-		 "host \"%s\" is already defined by service entry \"%s\" (%s:%d): the first one wins",
-		 host->s, first->entry->name.s ? first->entry->name.s : "", first->where.file,
-		 first->where.line);
+	diag_add(
+	    diags, SEVERITY_WARNING, &host->where,
+	    "host \"%s\" is already defined by service entry \"%s\" (%s:%d): the first one wins",
+	    host->s, first->entry->name.s ? first->entry->name.s : "", first->where.file,
+	    first->where.line);
 }
 
 static int add_service(struct rules *rules, const struct service_entry *entry,
@@ -85,7 +86,7 @@ static int add_service(struct rules *rules, const struct service_entry *entry,
 		if (!ports[i].number.set)
 			continue;
 		if (rules_build_cluster(&rules->region, service, &ports[i],
-				  &service->clusters[service->n_clusters]) < 0)
+					&service->clusters[service->n_clusters]) < 0)
 			return -1;
 		service->n_clusters++;
 	}
@@ -121,13 +122,14 @@ static int add_routes(struct rules *rules, const struct virtual_service *service
 		struct route_host *added;
 
 		if (first && first->service != service)
-			diag_add(diags, SEVERITY_WARNING, &hosts[i].where,
-				 "The VirtualServices %s, %s associated with mesh gateway define the "
-				 "same host %s which can lead to undefined behavior: the first one wins "
-				 "(%s:%d)",
-				 first->service->name.s ? first->service->name.s : "",
-				 service->name.s ? service->name.s : "", hosts[i].s,
-				 first->host->where.file, first->host->where.line);
+			diag_add(
+			    diags, SEVERITY_WARNING, &hosts[i].where,
+			    "The VirtualServices %s, %s associated with mesh gateway define the "
+			    "same host %s which can lead to undefined behavior: the first one wins "
+			    "(%s:%d)",
+			    first->service->name.s ? first->service->name.s : "",
+			    service->name.s ? service->name.s : "", hosts[i].s,
+			    first->host->where.file, first->host->where.line);
 		if (first)
 			continue;
 		added = region_alloc(&rules->region, sizeof(*added));
@@ -234,8 +236,7 @@ static int build_hosts(struct rules *rules)
 		const struct text *hosts = entry->hosts.items;
 
 		for (size_t j = 0; j < entry->hosts.n; j++) {
-			const struct service *service =
-			    hostmap_get(&rules->services, hosts[j].s);
+			const struct service *service = hostmap_get(&rules->services, hosts[j].s);
 
 			if (!service || hostmap_get(&rules->hosts, hosts[j].s))
 				continue;

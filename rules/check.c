@@ -70,10 +70,11 @@ static void unknown_host(struct check *check, const struct text *host)
 				suggestion_offer(&suggestion, candidate->registry.name);
 		}
 	if (cover)
-		diag_add(check->diags, SEVERITY_ERROR, &host->where,
-			 "Referenced host not found: \"%s\" (the wildcard \"%s\" does not make it a "
-			 "destination, name the host in a service entry)",
-			 host->s, cover->host);
+		diag_add(
+		    check->diags, SEVERITY_ERROR, &host->where,
+		    "Referenced host not found: \"%s\" (the wildcard \"%s\" does not make it a "
+		    "destination, name the host in a service entry)",
+		    host->s, cover->host);
 	else if (suggestion.best)
 		diag_add(check->diags, SEVERITY_ERROR, &host->where,
 			 "Referenced host not found: \"%s\" (did you mean \"%s\"?)", host->s,
@@ -111,11 +112,12 @@ static void choose_cluster(struct check *check, struct destination *destination)
 	} else if (service->n_clusters == 1) {
 		destination->cluster = &service->clusters[0];
 	} else if (service->n_clusters > 1) {
-		diag_add(check->diags, SEVERITY_WARNING, &destination->where,
-			 "This VirtualService routes to a service \"%s\" that exposes multiple ports "
-			 "[%s]. Specifying a port in the destination is required to disambiguate: "
-			 "without one, it is the port that the program dialled",
-			 service->host, port_list(service, ports, sizeof(ports)));
+		diag_add(
+		    check->diags, SEVERITY_WARNING, &destination->where,
+		    "This VirtualService routes to a service \"%s\" that exposes multiple ports "
+		    "[%s]. Specifying a port in the destination is required to disambiguate: "
+		    "without one, it is the port that the program dialled",
+		    service->host, port_list(service, ports, sizeof(ports)));
 	} else {
 		diag_add(check->diags, SEVERITY_ERROR, &destination->where,
 			 "Referenced host \"%s\" has no ports", service->host);
@@ -208,10 +210,11 @@ static void check_hidden_policies(struct check *check)
 		    rule->host.s ? hostmap_get(&check->rules->policies, rule->host.s) : NULL;
 
 		if (first && rule->traffic_policy && first->traffic_policy != rule->traffic_policy)
-			diag_add(check->diags, SEVERITY_WARNING, &rule->traffic_policy->where,
-				 "host \"%s\" already has a trafficPolicy (%s:%d): the first one wins",
-				 rule->host.s, first->traffic_policy->where.file,
-				 first->traffic_policy->where.line);
+			diag_add(
+			    check->diags, SEVERITY_WARNING, &rule->traffic_policy->where,
+			    "host \"%s\" already has a trafficPolicy (%s:%d): the first one wins",
+			    rule->host.s, first->traffic_policy->where.file,
+			    first->traffic_policy->where.line);
 	}
 }
 

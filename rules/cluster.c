@@ -138,7 +138,7 @@ static int build_id(struct region *region, struct cluster *cluster)
 }
 
 int rules_build_cluster(struct region *region, const struct service *service,
-		  const struct service_port *port, struct cluster *cluster)
+			const struct service_port *port, struct cluster *cluster)
 {
 	cluster->host = service->host;
 	cluster->port = (uint16_t)port->number.value;

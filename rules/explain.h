@@ -27,8 +27,8 @@ void rules_explain(const struct rules *rules, const struct rules_request *reques
 /* One of the destinations of a verdict. */
 struct explain_destination {
 	const char *host;
-	uint16_t port;                 /* 0: no such port */
-	unsigned weight;               /* as written; 100 for the only one */
+	uint16_t port;		       /* 0: no such port */
+	unsigned weight;	       /* as written; 100 for the only one */
 	const struct cluster *cluster; /* NULL: not in the registry */
 	struct where where;
 };

@@ -19,7 +19,7 @@
  */
 struct hostmap {
 	struct table exact;
-	struct table wildcards;             /* keyed by the suffix after the star */
+	struct table wildcards;		     /* keyed by the suffix after the star */
 	uint64_t lengths[HOST_MAX / 64 + 1]; /* suffix lengths that occur */
 };
 

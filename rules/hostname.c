@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABEL_MAX 63
+#define LABEL_MAX    63
 #define NAME_MAX_LEN 255
 
 static bool valid_label(const char *label, size_t len)
@@ -47,8 +47,9 @@ static bool check_labels(const char *name, bool wildcard, struct hostname_error 
 		/* An empty last label makes an unambiguous name: "istio.io." */
 		if (!len && !label[0] && label != name)
 			return true;
-		if (!(wildcard && label == name && label[0] == '*' ? valid_wildcard_label(label, len)
-								   : valid_label(label, len))) {
+		if (!(wildcard && label == name && label[0] == '*'
+			  ? valid_wildcard_label(label, len)
+			  : valid_label(label, len))) {
 			snprintf(error->text, sizeof(error->text),
 				 "domain name \"%.255s\" invalid (label \"%.*s\" invalid)", name,
 				 (int)(len > 64 ? 64 : len), label);

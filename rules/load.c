@@ -63,8 +63,7 @@ static struct rules *rules_new(void)
 
 /* ---- one file ----------------------------------------------------------------------------- */
 
-static void take_list(struct load *load, struct pointers *all, const struct list *list,
-		      size_t size)
+static void take_list(struct load *load, struct pointers *all, const struct list *list, size_t size)
 {
 	for (size_t i = 0; i < list->n; i++)
 		if (pointers_add(all, (char *)list->items + i * size) < 0)
@@ -183,6 +182,7 @@ static void load_paths(struct load *load, const char *paths)
 struct rules *rules_load(const char *paths, struct diags *diags)
 {
 	struct load load = {.rules = rules_new(), .diags = diags};
+	size_t before = diags->errors;
 	bool oom = false;
 
 	if (!load.rules) {
@@ -199,7 +199,7 @@ struct rules *rules_load(const char *paths, struct diags *diags)
 		diag_add(diags, SEVERITY_ERROR, NULL, "out of memory");
 	diags_sort(diags, source_rank, &load.set);
 	table_release(&load.set.files);
-	if (diags->errors) {
+	if (diags->errors > before) {
 		rules_unref(load.rules);
 		return NULL;
 	}

@@ -34,8 +34,9 @@ static bool differs(struct attempt *attempt, const char *field, const struct str
 	    [MATCH_PREFIX] = "prefix",
 	    [MATCH_REGEX] = "regex",
 	};
-	const char *wanted = match->exact.s ? match->exact.s
-					    : match->prefix.s ? match->prefix.s : match->regex.s;
+	const char *wanted = match->exact.s    ? match->exact.s
+			     : match->prefix.s ? match->prefix.s
+					       : match->regex.s;
 
 	if (attempt->note && result == PATTERN_LIMIT)
 		snprintf(attempt->why, sizeof(attempt->why), "%s: regex \"%.100s\" takes too long",
@@ -172,11 +173,11 @@ static bool block_matches(struct attempt *attempt, const struct http_match *matc
 		return false;
 	if (match->uri && !matches(attempt, "path", match->uri, request->path, attempt->path_len))
 		return false;
-	if (match->method && !matches(attempt, "method", match->method, request->method,
-				      strlen(request->method)))
+	if (match->method &&
+	    !matches(attempt, "method", match->method, request->method, strlen(request->method)))
 		return false;
-	if (match->authority && !matches(attempt, "authority", match->authority,
-					 request->authority, strlen(request->authority)))
+	if (match->authority && !matches(attempt, "authority", match->authority, request->authority,
+					 strlen(request->authority)))
 		return false;
 	for (size_t i = 0; i < match->headers.n; i++)
 		if (!header_matches(attempt, &headers[i]))
@@ -341,7 +342,8 @@ static const struct host *virtual_host(const struct rules *rules,
 	if (host && http)
 		return host;
 	host = NULL;
-	if (request->dialled && hostname_normalize(request->dialled, strlen(request->dialled), name))
+	if (request->dialled &&
+	    hostname_normalize(request->dialled, strlen(request->dialled), name))
 		host = lookup_serving(rules, name, request->port, own, &http);
 	return host && http ? host : NULL;
 }

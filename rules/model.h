@@ -79,7 +79,7 @@ struct service_entry {
 	struct list ports;     /* struct service_port */
 	struct choice location;
 	struct choice resolution; /* enum resolution + 1 */
-	struct list endpoints;    /* struct workload_entry */
+	struct list endpoints;	  /* struct workload_entry */
 	struct list subject_alt_names;
 	struct rules_address *parsed_addresses; /* one for each of `addresses` that is valid */
 	size_t n_parsed_addresses;
@@ -153,7 +153,7 @@ struct http_route {
 	struct http_rewrite *rewrite;
 	struct list route;     /* struct route_destination */
 	uint64_t total_weight; /* 0 for a single destination */
-	bool refused;          /* as above */
+	bool refused;	       /* as above */
 };
 
 struct virtual_service {
@@ -162,8 +162,8 @@ struct virtual_service {
 	struct list hosts;    /* struct text, lower case, no trailing dot */
 	struct list gateways; /* struct text */
 	struct list http;     /* struct http_route */
-	bool inert;           /* bound to gateways only */
-	bool refused;         /* as above */
+	bool inert;	      /* bound to gateways only */
+	bool refused;	      /* as above */
 };
 
 /* ---- DestinationRule ---------------------------------------------------------------------- */
@@ -187,7 +187,7 @@ struct traffic_policy {
 	struct where where;
 	struct tls_settings *tls;
 	struct list port_level_settings; /* struct port_traffic_policy */
-	bool refused;                    /* as above */
+	bool refused;			 /* as above */
 };
 
 struct destination_rule {
@@ -238,9 +238,9 @@ struct route_host {
 
 /* A name that the mesh knows, and what serves it. */
 struct host {
-	struct rules_host registry; /* first, so that the public pointer is this one */
-	const struct service *service;           /* NULL: named by a VirtualService only */
-	const struct virtual_service *routes;    /* NULL: none, the default route */
+	struct rules_host registry;	      /* first, so that the public pointer is this one */
+	const struct service *service;	      /* NULL: named by a VirtualService only */
+	const struct virtual_service *routes; /* NULL: none, the default route */
 	bool named; /* a VirtualService names this very host, which opens port 80 for it */
 };
 
@@ -259,11 +259,11 @@ struct rules {
 	enum outbound_policy policy;
 	struct pointers service_entries, virtual_services, destination_rules;
 	const struct mesh_config *mesh_config;
-	struct pointers patterns; /* struct pattern, to be freed */
-	struct hostmap services;  /* struct service */
-	struct hostmap hosts;     /* struct host */
-	struct hostmap routes;    /* struct route_host */
-	struct hostmap policies;  /* struct destination_rule: the first with a trafficPolicy */
+	struct pointers patterns;  /* struct pattern, to be freed */
+	struct hostmap services;   /* struct service */
+	struct hostmap hosts;	   /* struct host */
+	struct hostmap routes;	   /* struct route_host */
+	struct hostmap policies;   /* struct destination_rule: the first with a trafficPolicy */
 	struct pointers host_list; /* struct host, in strcmp order */
 };
 
@@ -279,7 +279,7 @@ int rules_build(struct rules *rules, struct diags *diags) __attribute__((warn_un
 
 /* Fill in a cluster: endpoints, TLS settings, id. Returns 0, or -1: out of memory. */
 int rules_build_cluster(struct region *region, const struct service *service,
-		  const struct service_port *port, struct cluster *cluster)
+			const struct service_port *port, struct cluster *cluster)
     __attribute__((warn_unused_result));
 
 /*

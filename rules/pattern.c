@@ -12,7 +12,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define MATCH_LIMIT  200000      /* backtracking steps */
+#define MATCH_LIMIT  100000	 /* backtracking steps */
 #define HEAP_LIMIT   (16 * 1024) /* KiB of backtracking points */
 #define PARENS_LIMIT (PATTERN_MAX / 2)
 

@@ -21,7 +21,7 @@ struct translation {
 	const char *at, *end;
 	char *out;
 	size_t len;
-	unsigned depth;  /* of open groups */
+	unsigned depth;	 /* of open groups */
 	bool can_repeat; /* something stands here that a quantifier may follow */
 	struct pattern_error *error;
 };
@@ -144,8 +144,8 @@ static bool perl_class(struct translation *t, unsigned long c, bool in_class)
 		put(t, in_class ? "0-9A-Za-z_" : "[0-9A-Za-z_]");
 		return true;
 	case 'W':
-		put(t, in_class ? "\\x{0}-/:-@\\x{5B}-\\x{5E}`\\x{7B}-\\x{10FFFF}"
-				: "[^0-9A-Za-z_]");
+		put(t,
+		    in_class ? "\\x{0}-/:-@\\x{5B}-\\x{5E}`\\x{7B}-\\x{10FFFF}" : "[^0-9A-Za-z_]");
 		return true;
 	default:
 		return false;
@@ -155,9 +155,9 @@ static bool perl_class(struct translation *t, unsigned long c, bool in_class)
 static bool is_category(const char *name, size_t len)
 {
 	static const char *const all[] = {
-	    "Any", "C",  "Cc", "Cf", "Co", "Cs", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",
-	    "Mc",  "Me", "Mn", "N",	 "Nd", "Nl", "No", "P",	 "Pc", "Pd", "Pe", "Pf", "Pi",
-	    "Po",  "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",	 "Zl", "Zp", "Zs",
+	    "Any", "C",	 "Cc", "Cf", "Co", "Cs", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",
+	    "Mc",  "Me", "Mn", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi",
+	    "Po",  "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs",
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -189,8 +189,7 @@ static int property(struct translation *t, bool negated)
 			return fail(t, "invalid character class range: \\p{%.*s}",
 				    (int)(end - name), name);
 	if (!is_category(name, (size_t)(end - name)) && end - name < 3)
-		return fail(t, "invalid character class range: \\p{%.*s}", (int)(end - name),
-			    name);
+		return fail(t, "invalid character class range: \\p{%.*s}", (int)(end - name), name);
 	snprintf(text, sizeof(text), "\\%c{%s%.*s}", negated ? 'P' : 'p',
 		 is_category(name, (size_t)(end - name)) ? "" : "sc:", (int)(end - name), name);
 	put(t, text);
@@ -202,9 +201,9 @@ static int property(struct translation *t, bool negated)
 /* [:alpha:] inside a class. Returns 1 if there was one, 0 if not, -1 for an unknown name. */
 static int posix_class(struct translation *t)
 {
-	static const char *const all[] = {"alnum", "alpha", "ascii", "blank", "cntrl", "digit",
-					  "graph", "lower", "print", "punct", "space", "upper",
-					  "word",  "xdigit"};
+	static const char *const all[] = {"alnum", "alpha", "ascii", "blank", "cntrl",
+					  "digit", "graph", "lower", "print", "punct",
+					  "space", "upper", "word",  "xdigit"};
 	const char *name = t->at + 2, *end;
 	char text[32];
 	bool negated;
@@ -225,8 +224,8 @@ static int posix_class(struct translation *t)
 		t->at = end + 2;
 		return 1;
 	}
-	return fail(t, "invalid character class range: [:%.*s:]", (int)(end - name > 20 ? 20 : end - name),
-		    name);
+	return fail(t, "invalid character class range: [:%.*s:]",
+		    (int)(end - name > 20 ? 20 : end - name), name);
 }
 
 static int class_char(struct translation *t, unsigned long *code)
@@ -348,7 +347,8 @@ static int group_flags(struct translation *t)
 static int open_group(struct translation *t)
 {
 	t->can_repeat = false;
-	if (next_is(t, "(?P<") || (next_is(t, "(?<") && !next_is(t, "(?<=") && !next_is(t, "(?<!"))) {
+	if (next_is(t, "(?P<") ||
+	    (next_is(t, "(?<") && !next_is(t, "(?<=") && !next_is(t, "(?<!"))) {
 		t->depth++;
 		return group_name(t, next_is(t, "(?P<") ? 4 : 3);
 	}
@@ -415,16 +415,16 @@ static int quantifier(struct translation *t)
 		t->at++;
 	}
 	if (!t->can_repeat)
-		return fail(t, "missing argument to repetition operator: %.*s",
-			    (int)(t->at - from), from);
+		return fail(t, "missing argument to repetition operator: %.*s", (int)(t->at - from),
+			    from);
 	put(t, text);
 	if (next_is(t, "?")) {
 		t->at++;
 		put(t, "?");
 	}
 	/* a** and a++ : RE2 has neither a double repetition nor a possessive one. */
-	if (t->at < t->end && (strchr("*+?", *t->at) ||
-			       (*t->at == '{' && counted(t, text, sizeof(text)) != 0)))
+	if (t->at < t->end &&
+	    (strchr("*+?", *t->at) || (*t->at == '{' && counted(t, text, sizeof(text)) != 0)))
 		return fail(t, "invalid nested repetition operator: %.*s",
 			    (int)(t->at + 1 - from > 16 || t->at == t->end ? 2 : t->at + 1 - from),
 			    from);

@@ -15,9 +15,9 @@
 struct reach {
 	struct reader *reader;
 	const struct virtual_service *service;
-	struct table seen;     /* text of a block -> struct http_route */
-	struct table prefixes; /* bare prefix -> struct http_route */
-	const struct http_route *bare;      /* a route without matches */
+	struct table seen;		    /* text of a block -> struct http_route */
+	struct table prefixes;		    /* bare prefix -> struct http_route */
+	const struct http_route *bare;	    /* a route without matches */
 	const struct http_match *catch_all; /* a block that leaves nothing over */
 };
 
@@ -55,8 +55,9 @@ static void unreachable(struct reach *reach, const struct http_route *route, con
 
 static void write_string_match(FILE *out, const char *field, const struct string_match *match)
 {
-	const char *text = match->exact.s ? match->exact.s
-					  : match->prefix.s ? match->prefix.s : match->regex.s;
+	const char *text = match->exact.s    ? match->exact.s
+			   : match->prefix.s ? match->prefix.s
+					     : match->regex.s;
 
 	fprintf(out, "%s %d %zu %s\n", field, match->kind, text ? strlen(text) : 0,
 		text ? text : "");
@@ -156,8 +157,9 @@ static void check_rule(struct reach *reach, const struct http_route *route)
 		return;
 	}
 	if (reach->catch_all) {
-		snprintf(reason, sizeof(reason), "a match of everything is defined before, line %d",
-			 reach->catch_all->where.line);
+		snprintf(reason, sizeof(reason),
+			 "a match of everything is defined before, %.180s:%d",
+			 reach->catch_all->where.file, reach->catch_all->where.line);
 		unreachable(reach, route, reason);
 		return;
 	}

@@ -209,6 +209,10 @@ struct verdict {
  * Route one request (istio-semantics 2.1-2.4). The virtual host is found by the authority
  * without its port; an authority that names no registry host is routed as `dialled` if that is not
  * NULL. The first matching route wins; a host without VirtualService goes to its own cluster.
+ *
+ * "Registry host" means one that speaks HTTP on request->port. With `dialled` the answer is never
+ * RULES_REQUEST_BLOCKED or RULES_REQUEST_DIRECT: when even that name is none (any more, after a
+ * reload), it is RULES_NO_ROUTE.
  */
 void rules_match(const struct rules *rules, const struct rules_request *request,
 		 struct verdict *verdict);

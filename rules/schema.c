@@ -14,6 +14,9 @@
 #include "rules/utf8.h"
 
 static void say(struct reader *reader, enum severity severity, const struct where *where,
+		const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+
+static void say(struct reader *reader, enum severity severity, const struct where *where,
 		const char *format, va_list args)
 {
 	char text[1024];

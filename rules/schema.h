@@ -24,8 +24,8 @@ enum kind {
 	KIND_INLINE,  /* keys of `group` stand in the same libconfig group (map values) */
 	KIND_GROUPS,  /* struct list of structs of `group` */
 	KIND_IGNORED, /* Istio has it, it means nothing here: a warning */
-	KIND_REFUSED, /* Istio has it, this version does not: an error; a bool at `offset`, if that is
-		       * not 0, notes that it was there */
+	KIND_REFUSED, /* Istio has it, this version does not: an error; a bool at `offset`, if that
+		       * is not 0, notes that it was there */
 };
 
 /* A name that a choice may have. With `refusal` it is an error that says what to use instead. */
@@ -45,42 +45,67 @@ struct key {
 	/* The value, once it has the right type: errors that concern it alone. */
 	void (*check)(struct reader *reader, void *value);
 	const struct choice_name *choices; /* ends with a NULL name */
-	bool any_case;                     /* choices are compared without case */
-	const char *unknown;               /* begins the error for none of the choices, or NULL */
+	bool any_case;			   /* choices are compared without case */
+	const char *unknown;		   /* begins the error for none of the choices, or NULL */
 	const struct schema *group;
 	const char *required; /* not NULL: the error when it is absent */
 	const char *advice;   /* KIND_IGNORED, KIND_REFUSED: more to say, or NULL */
 };
 
 #define KEY_TEXT(type, member, key, ...)                                                           \
-	{.name = key, .kind = KIND_TEXT, .offset = offsetof(type, member), __VA_ARGS__}
+	{                                                                                          \
+		.name = key, .kind = KIND_TEXT, .offset = offsetof(type, member), __VA_ARGS__      \
+	}
 #define KEY_NUMBER(type, member, key, ...)                                                         \
-	{.name = key, .kind = KIND_NUMBER, .offset = offsetof(type, member), __VA_ARGS__}
+	{                                                                                          \
+		.name = key, .kind = KIND_NUMBER, .offset = offsetof(type, member), __VA_ARGS__    \
+	}
 #define KEY_FLAG(type, member, key, ...)                                                           \
-	{.name = key, .kind = KIND_FLAG, .offset = offsetof(type, member), __VA_ARGS__}
+	{                                                                                          \
+		.name = key, .kind = KIND_FLAG, .offset = offsetof(type, member), __VA_ARGS__      \
+	}
 #define KEY_CHOICE(type, member, key, names, ...)                                                  \
-	{.name = key, .kind = KIND_CHOICE, .offset = offsetof(type, member), .choices = names,     \
-	 __VA_ARGS__}
+	{                                                                                          \
+		.name = key, .kind = KIND_CHOICE, .offset = offsetof(type, member),                \
+		.choices = names, __VA_ARGS__                                                      \
+	}
 #define KEY_TEXTS(type, member, key, ...)                                                          \
-	{.name = key, .kind = KIND_TEXTS, .offset = offsetof(type, member), __VA_ARGS__}
+	{                                                                                          \
+		.name = key, .kind = KIND_TEXTS, .offset = offsetof(type, member), __VA_ARGS__     \
+	}
 #define KEY_GROUP(type, member, key, schema, ...)                                                  \
-	{.name = key, .kind = KIND_GROUP, .offset = offsetof(type, member), .group = &schema,      \
-	 __VA_ARGS__}
+	{                                                                                          \
+		.name = key, .kind = KIND_GROUP, .offset = offsetof(type, member),                 \
+		.group = &schema, __VA_ARGS__                                                      \
+	}
 #define KEY_GROUPS(type, member, key, schema, ...)                                                 \
-	{.name = key, .kind = KIND_GROUPS, .offset = offsetof(type, member), .group = &schema,     \
-	 __VA_ARGS__}
+	{                                                                                          \
+		.name = key, .kind = KIND_GROUPS, .offset = offsetof(type, member),                \
+		.group = &schema, __VA_ARGS__                                                      \
+	}
 #define KEY_INLINE(type, member, schema)                                                           \
-	{.name = "", .kind = KIND_INLINE, .offset = offsetof(type, member), .group = &schema}
-#define KEY_IGNORED(key, why)      {.name = key, .kind = KIND_IGNORED, .advice = why}
-#define KEY_REFUSED(key, why, ...) {.name = key, .kind = KIND_REFUSED, .advice = why, __VA_ARGS__}
+	{                                                                                          \
+		.name = "", .kind = KIND_INLINE, .offset = offsetof(type, member),                 \
+		.group = &schema                                                                   \
+	}
+#define KEY_IGNORED(key, why)                                                                      \
+	{                                                                                          \
+		.name = key, .kind = KIND_IGNORED, .advice = why                                   \
+	}
+#define KEY_REFUSED(key, why, ...)                                                                 \
+	{                                                                                          \
+		.name = key, .kind = KIND_REFUSED, .advice = why, __VA_ARGS__                      \
+	}
 
 #define SCHEMA(message, type, table, ...)                                                          \
-	{.name = message, .size = sizeof(type), .keys = table,                                     \
-	 .n_keys = sizeof(table) / sizeof((table)[0]), __VA_ARGS__}
+	{                                                                                          \
+		.name = message, .size = sizeof(type), .keys = table,                              \
+		.n_keys = sizeof(table) / sizeof((table)[0]), __VA_ARGS__                          \
+	}
 
 struct schema {
 	const char *name; /* Istio's message */
-	size_t size;      /* of its struct, which begins with a struct where */
+	size_t size;	  /* of its struct, which begins with a struct where */
 	const struct key *keys;
 	size_t n_keys;
 	/* The whole group, after its keys: errors that concern several of them. */

@@ -33,7 +33,7 @@ struct scan {
 	const char *at, *end;
 	const char *copied; /* everything before it is in the joined text */
 	int line;
-	unsigned depth;   /* of includes */
+	unsigned depth;	  /* of includes */
 	unsigned nesting; /* of brackets */
 };
 

@@ -19,9 +19,9 @@ static void resolve_file(struct reader *reader, void *value)
 	if (!*path->s)
 		path->s = NULL;
 	else if (slash && path->s[0] != '/')
-		path->s = region_printf(&reader->rules->region, "%.*s%s",
-					(int)(slash + 1 - path->where.file), path->where.file,
-					path->s);
+		path->s =
+		    region_printf(&reader->rules->region, "%.*s%s",
+				  (int)(slash + 1 - path->where.file), path->where.file, path->s);
 }
 
 static void resolve_ca(struct reader *reader, void *value)
@@ -129,9 +129,8 @@ static const struct key port_policy_keys[] = {
     REFUSED_FOR_PORT("connectionPool"),
     REFUSED_FOR_PORT("outlierDetection"),
 };
-static const struct schema port_policy_schema =
-    SCHEMA("PortTrafficPolicy", struct port_traffic_policy, port_policy_keys,
-	   .check = check_port_policy);
+static const struct schema port_policy_schema = SCHEMA(
+    "PortTrafficPolicy", struct port_traffic_policy, port_policy_keys, .check = check_port_policy);
 
 static void check_policy(struct reader *reader, void *group)
 {
@@ -141,7 +140,8 @@ static void check_policy(struct reader *reader, void *group)
 		reader_error(reader, &policy->where, "traffic policy must have at least one field");
 }
 
-#define REFUSED_POLICY(key) KEY_REFUSED(key, NULL, .offset = offsetof(struct traffic_policy, refused))
+#define REFUSED_POLICY(key)                                                                        \
+	KEY_REFUSED(key, NULL, .offset = offsetof(struct traffic_policy, refused))
 
 static const struct key policy_keys[] = {
     KEY_GROUP(struct traffic_policy, tls, "tls", tls_schema),

@@ -67,8 +67,8 @@ static void check_service_hosts(struct reader *reader, void *value)
 			continue;
 		}
 		if (items[i].s[0] == '*' && items[i].s[1] != '.')
-			reader_warning(reader, &items[i].where, "partial wildcard \"%s\" not allowed",
-				       items[i].s);
+			reader_warning(reader, &items[i].where,
+				       "partial wildcard \"%s\" not allowed", items[i].s);
 		items[kept++] = items[i];
 	}
 	hosts->n = kept;
@@ -78,8 +78,8 @@ static void check_service_hosts(struct reader *reader, void *value)
 /* ---- tables ------------------------------------------------------------------------------- */
 
 #define NONE_REFUSED                                                                               \
-	"NONE (connect to the address that the program dialled) is not supported by this version: " \
-	"write resolution = \"DNS\", or \"STATIC\" with endpoints"
+	"NONE (connect to the address that the program dialled) is not supported by this "         \
+	"version: write resolution = \"DNS\", or \"STATIC\" with endpoints"
 
 static const struct choice_name resolutions[] = {
     {.name = "STATIC", .value = RESOLUTION_STATIC + 1},
@@ -117,9 +117,10 @@ static const struct key service_port_keys[] = {
 	       .required = "service entry port must have a number"),
     KEY_CHOICE(struct service_port, protocol, "protocol", protocols, .any_case = true,
 	       .unknown = "unsupported protocol:",
-	       .required = "service entry port must have a protocol: finding it out by itself is not "
-			   "supported by this version (write protocol = \"HTTP\", \"HTTPS\", \"TLS\" "
-			   "or \"TCP\")"),
+	       .required =
+		   "service entry port must have a protocol: finding it out by itself is not "
+		   "supported by this version (write protocol = \"HTTP\", \"HTTPS\", \"TLS\" "
+		   "or \"TCP\")"),
     KEY_TEXT(struct service_port, name, "name", .check = check_port_name,
 	     .required = "service entry port must have a name"),
     KEY_NUMBER(struct service_port, target_port, "targetPort", .check = check_port_number),
@@ -192,9 +193,8 @@ static void check_addresses(struct reader *reader, struct service_entry *entry)
 	entry->parsed_addresses = region_array(&reader->rules->region, entry->addresses.n,
 					       sizeof(*entry->parsed_addresses));
 	for (size_t i = 0; entry->parsed_addresses && i < entry->addresses.n; i++) {
-		if (!hostname_parse_cidr(items[i].s,
-					 &entry->parsed_addresses[entry->n_parsed_addresses],
-					 &cidr)) {
+		if (!hostname_parse_cidr(
+			items[i].s, &entry->parsed_addresses[entry->n_parsed_addresses], &cidr)) {
 			reader_error(reader, &items[i].where, "%s is not a valid %s", items[i].s,
 				     cidr ? "CIDR block" : "IP");
 			continue;
@@ -222,26 +222,25 @@ static void check_duplicate_ports(struct reader *reader, const struct service_en
 {
 	const struct service_port *ports = entry->ports.items;
 	struct region *region = &reader->rules->region;
-	static int seen;
 	struct table names;
 
 	table_init(&names);
 	for (size_t i = 0; i < entry->ports.n; i++) {
 		const struct service_port *port = &ports[i];
-		const char *number = port->number.set
-					 ? region_printf(region, "#%lld", port->number.value)
-					 : NULL;
+		const char *number =
+		    port->number.set ? region_printf(region, "#%lld", port->number.value) : NULL;
 
 		if (port->name.s && table_get(&names, port->name.s, strlen(port->name.s)))
 			reader_error(reader, &port->name.where,
-				     "service entry port name \"%s\" already defined", port->name.s);
+				     "service entry port name \"%s\" already defined",
+				     port->name.s);
 		else if (port->name.s &&
-			 table_put(&names, port->name.s, strlen(port->name.s), &seen) < 0)
+			 table_put(&names, port->name.s, strlen(port->name.s), (void *)port) < 0)
 			reader_oom(reader);
 		if (number && table_get(&names, number, strlen(number)))
 			reader_error(reader, &port->number.where,
 				     "service entry port %s already defined", number + 1);
-		else if (number && table_put(&names, number, strlen(number), &seen) < 0)
+		else if (number && table_put(&names, number, strlen(number), (void *)port) < 0)
 			reader_oom(reader);
 	}
 	table_release(&names);
@@ -287,11 +286,12 @@ static void check_endpoints(struct reader *reader, const struct service_entry *e
 		return;
 	for (size_t i = 0; !entry->endpoints.n && i < entry->hosts.n; i++)
 		if (hosts[i].s[0] == '*')
-			reader_error(reader, &hosts[i].where,
-				     "hosts must be FQDN or contain only prefix wildcards if no "
-				     "endpoints are provided for resolution mode %s: a wildcard has no "
-				     "address of its own, list endpoints",
-				     resolution_name(entry));
+			reader_error(
+			    reader, &hosts[i].where,
+			    "hosts must be FQDN or contain only prefix wildcards if no "
+			    "endpoints are provided for resolution mode %s: a wildcard has no "
+			    "address of its own, list endpoints",
+			    resolution_name(entry));
 	if (entry->resolution.value == RESOLUTION_DNS_ROUND_ROBIN + 1 && entry->endpoints.n > 1)
 		reader_error(reader, &entry->endpoints.where,
 			     "there must only be 0 or 1 endpoint for resolution mode %s",
@@ -313,7 +313,8 @@ static void check_several_hosts(struct reader *reader, const struct service_entr
 		reader_warning(reader, &entry->hosts.where,
 			       "service entry can not have more than one host specified "
 			       "simultaneously with address and tcp port");
-	reader_error(reader, &ports[i].where, "multiple hosts provided with non-HTTP, non-TLS ports");
+	reader_error(reader, &ports[i].where,
+		     "multiple hosts provided with non-HTTP, non-TLS ports");
 }
 
 static void check_service_entry(struct reader *reader, void *group)

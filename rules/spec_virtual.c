@@ -383,6 +383,5 @@ static const struct key virtual_service_keys[] = {
     KEY_REFUSED("tcp", NULL, .offset = offsetof(struct virtual_service, refused)),
     KEY_IGNORED("exportTo", "there are no namespaces"),
 };
-const struct schema virtual_service_schema =
-    SCHEMA("VirtualService", struct virtual_service, virtual_service_keys,
-	   .check = check_virtual_service);
+const struct schema virtual_service_schema = SCHEMA(
+    "VirtualService", struct virtual_service, virtual_service_keys, .check = check_virtual_service);

@@ -68,8 +68,8 @@ void suggestion_offer(struct suggestion *suggestion, const char *candidate)
 	if (len > suggestion->len + suggestion->distance ||
 	    suggestion->len > len + suggestion->distance)
 		return;
-	distance = edit_distance(suggestion->word, suggestion->len, candidate, len,
-				 suggestion->distance);
+	distance =
+	    edit_distance(suggestion->word, suggestion->len, candidate, len, suggestion->distance);
 	if (distance < suggestion->distance) {
 		suggestion->distance = distance;
 		suggestion->best = candidate;

@@ -18,7 +18,7 @@ struct answer {
 	const char *action; /* DESIGN section 7 */
 	struct verdict verdict;
 	const char *authority; /* after the rewrite */
-	char *target;          /* after the rewrite; malloc'd */
+	char *target;	       /* after the rewrite; malloc'd */
 	size_t n_destinations;
 	bool encrypted; /* by the program itself: no TLS of the bridge's own on top */
 };
@@ -45,8 +45,8 @@ static void rewrite(struct answer *answer, const struct explain_request *request
 {
 	size_t len = rules_rewrite_target(&answer->verdict, request->target, NULL, 0);
 
-	answer->authority = answer->verdict.authority ? answer->verdict.authority
-						      : request->authority;
+	answer->authority =
+	    answer->verdict.authority ? answer->verdict.authority : request->authority;
 	answer->target = malloc(len + 1);
 	if (!answer->target) {
 		fputs("meshshim-check: out of memory\n", stderr);
@@ -307,8 +307,9 @@ static void print_request(const struct answer *answer, const struct explain_requ
 	printf("    %s %s HTTP/1.1\n    Host: %s\n", request->method, answer->target,
 	       answer->authority);
 	for (size_t i = 0; i < request->n_fields; i++)
-		printf("    %.*s: %.*s\n", (int)request->fields[i].name_len, request->fields[i].name,
-		       (int)request->fields[i].value_len, request->fields[i].value);
+		printf("    %.*s: %.*s\n", (int)request->fields[i].name_len,
+		       request->fields[i].name, (int)request->fields[i].value_len,
+		       request->fields[i].value);
 }
 
 /* Why there is nothing to match. */
@@ -333,7 +334,8 @@ static void print_connection(const struct rules *rules, const struct answer *ans
 		puts("action: TLS is passed through opaque to the destination, http routes do not "
 		     "apply to it");
 	else
-		puts("action: bytes are passed through opaque to the destination, http routes do not "
+		puts("action: bytes are passed through opaque to the destination, http routes do "
+		     "not "
 		     "apply to this port");
 }
 

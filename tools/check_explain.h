@@ -15,7 +15,7 @@ struct explain_request {
 	const char *method;
 	const char *target;  /* from the URL: path and query, "/" if it had none */
 	char authority[512]; /* Host header: from the URL, or -H Host */
-	char name[256];      /* host of the URL: what the program would resolve */
+	char name[256];	     /* host of the URL: what the program would resolve */
 	uint16_t port;
 	bool https;
 	struct field fields[EXPLAIN_MAX_HEADERS];
@@ -27,6 +27,10 @@ const char *explain_set_url(struct explain_request *request, const char *url);
 
 /* Take a "Name: value"; one named Host becomes the authority. NULL, or what is wrong. */
 const char *explain_add_header(struct explain_request *request, const char *text);
+
+/* An address in the URL that a ServiceEntry lists stands for that entry's host, as it does when a
+ * program dials it. */
+void explain_find_address(const struct rules *rules, struct explain_request *request);
 
 /* Print on standard output. */
 void explain_text(const struct rules *rules, const struct explain_request *request);

@@ -62,6 +62,41 @@ const char *explain_set_url(struct explain_request *request, const char *url)
 	return NULL;
 }
 
+static bool contains(const struct rules_address *block, const struct in6_addr *address)
+{
+	for (unsigned bit = 0; bit < block->prefix; bit++) {
+		unsigned mask = 0x80U >> bit % 8;
+
+		if ((block->address.s6_addr[bit / 8] ^ address->s6_addr[bit / 8]) & mask)
+			return false;
+	}
+	return true;
+}
+
+void explain_find_address(const struct rules *rules, struct explain_request *request)
+{
+	const struct rules_host *best = NULL;
+	struct in6_addr address;
+	unsigned longest = 0;
+
+	if (!hostname_is_address(request->name, &address) || rules_find_host(rules, request->name))
+		return;
+	for (size_t i = 0; i < rules_n_hosts(rules); i++) {
+		const struct rules_host *host = rules_host_at(rules, i);
+
+		for (size_t j = 0; j < host->n_addresses; j++) {
+			const struct rules_address *block = &host->addresses[j];
+
+			if (!contains(block, &address) || (best && block->prefix <= longest))
+				continue;
+			best = host;
+			longest = block->prefix;
+		}
+	}
+	if (best)
+		snprintf(request->name, sizeof(request->name), "%s", best->name);
+}
+
 const char *explain_add_header(struct explain_request *request, const char *text)
 {
 	size_t name_len = strcspn(text, ":");

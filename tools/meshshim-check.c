@@ -92,7 +92,7 @@ static void print_json(const struct diags *diags, const struct options *options)
 	puts(*separator ? "\n]" : "]");
 }
 
-static int run(const struct options *options)
+static int run(struct options *options)
 {
 	struct diags diags;
 	struct rules *rules;
@@ -107,6 +107,7 @@ static int run(const struct options *options)
 		print_text(&diags, options);
 	status = !rules || (options->strict && diags.warnings) ? EXIT_ERRORS : EXIT_USABLE;
 	if (options->explain && rules) {
+		explain_find_address(rules, &options->request);
 		if (options->json)
 			explain_json(rules, &options->request);
 		else
@@ -285,7 +286,8 @@ int main(int argc, char **argv)
 	else
 		status = parse_options(argc, argv, &options, headers, &n_headers);
 	if (status < 0)
-		status = take_positional(&options, argv + optind, argc - optind, headers, n_headers);
+		status =
+		    take_positional(&options, argv + optind, argc - optind, headers, n_headers);
 	else
 		goto out;
 	if (status == EXIT_USABLE)

@@ -132,6 +132,11 @@ expect "an unreadable file hides no other error" 1 no-such.cfg:split.routes.cfg:
 no-such.cfg: error: No such file or directory
 bad.unknown-key.cfg:4: error: unknown key "locaton" in ServiceEntry (did you mean "location"?)
 OUT
+printf 'meshConfig = { };\n' >"$tmp/mesh1.cfg"
+cp "$tmp/mesh1.cfg" "$tmp/mesh2.cfg"
+expect "two meshConfigs" 1 "$tmp/mesh1.cfg" "$tmp/mesh2.cfg" <<OUT
+$tmp/mesh2.cfg:1: error: meshConfig is already defined ($tmp/mesh1.cfg:1)
+OUT
 MESHSHIM_RULES=good.founding.cfg
 export MESHSHIM_RULES
 expect "MESHSHIM_RULES" 0 </dev/null
