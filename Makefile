@@ -35,7 +35,7 @@ LLHTTP     := /usr/share/llhttp
 
 # --- flags -----------------------------------------------------------------
 CFLAGS ?= -g
-my-cppflags := -I. -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DHASH_NONFATAL_OOM=1
+my-cppflags := -I. -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DHASH_NONFATAL_OOM=1 -DNDEBUG
 my-cflags   := -std=gnu11 -fPIC -fvisibility=hidden -pthread -MMD -MP \
     -ftls-model=initial-exec -fno-semantic-interposition \
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \

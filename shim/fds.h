@@ -34,8 +34,8 @@ int fds_next(int fd);
  */
 int fds_relocate(int fd);
 
-/* Take a number out of the set and leave the descriptor alone, for it is being closed by other means
- * in a forked child that has not dropped its copies yet. Async-signal-safe. */
+/* Take a number out of the set and leave the descriptor alone, for it is being closed by other
+ * means in a forked child that has not dropped its copies yet. Async-signal-safe. */
 void fds_forget(int fd);
 
 /* In a forked child: close our copies of all of them and forget them. Async-signal-safe. */

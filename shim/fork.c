@@ -16,7 +16,7 @@
 #include "shim/registry.h"
 #include "shim/thread.h"
 
-/* The forking thread's mask from prepare to parent or child. Guarded by the locks held meanwhile. */
+/* The forking thread's mask, from prepare to parent or child; guarded by the locks held then. */
 static sigset_t mask;
 
 static void prepare(void)

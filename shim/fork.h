@@ -4,8 +4,8 @@
  *
  * The handlers of pthread_atfork(3) take every lock of the shim in order (mesh, bridge, registry)
  * with signals blocked, so that the child's copy is whole; the child drops what belongs to the
- * parent. A child that was made behind the handlers' back (_Fork(3), clone(2)) does that part when it
- * first needs the state.
+ * parent. A child that was made behind the handlers' back (_Fork(3), clone(2)) does that part when
+ * it first needs the state.
  */
 #ifndef SHIM_FORK_H
 #define SHIM_FORK_H
@@ -14,7 +14,7 @@
  * constructor (a program that asks nothing of us forks as ever), never inside a handler. */
 void fork_watch(void);
 
-/* In a child that still holds its parent's state: drop it. Nothing otherwise. errno is preserved. */
+/* In a child that still holds its parent's state: drop it. Else do nothing. errno is preserved. */
 void fork_recover(void);
 
 #endif

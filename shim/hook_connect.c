@@ -262,6 +262,21 @@ static bool connect_tcp(int fd, const struct sockaddr *to, socklen_t len, int *e
 	return decision.to != ROUTE_UNTOUCHED;
 }
 
+/* Without rules nobody knows whose address it is: nothing is let out (promise 4). */
+static bool connect_datagram_is_refused(int fd, const struct sockaddr *to, socklen_t len)
+{
+	if (!is_socket(fd))
+		return false;
+	struct rules *rules = mesh_rules();
+
+	if (!rules) {
+		log_warn("a datagram socket was refused its connection: there are no rules");
+		return true;
+	}
+	rules_unref(rules);
+	return datagram_is_refused(fd, to, len);
+}
+
 bool connect_by_rules(int fd, const struct sockaddr *to, socklen_t len, int *rc)
 {
 	struct guard guard = guard_enter();
@@ -271,7 +286,7 @@ bool connect_by_rules(int fd, const struct sockaddr *to, socklen_t len, int *rc)
 	if (is_tcp(fd)) {
 		done = connect_tcp(fd, to, len, &error);
 	} else {
-		done = datagram_is_refused(fd, to, len);
+		done = connect_datagram_is_refused(fd, to, len);
 		error = done ? ECONNREFUSED : 0;
 	}
 	guard_leave(&guard, error);

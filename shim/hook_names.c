@@ -3,8 +3,8 @@
  * getaddrinfo(3) and getnameinfo(3).
  *
  * The answer for a registry host is built by libc itself: it is asked for the synthetic address in
- * numeric form, with the program's own service and hints. So services, socket types, families, flags
- * and their errors are libc's, and freeaddrinfo(3) needs no hook.
+ * numeric form, with the program's own service and hints. So services, socket types, families,
+ * flags and their errors are libc's, and freeaddrinfo(3) needs no hook.
  */
 #include <arpa/inet.h>
 #include <netdb.h>

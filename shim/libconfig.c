@@ -6,8 +6,8 @@
  * uses RTLD_DEEPBIND; there the library is opened without.
  *
  * No lock, not even pthread_once(3): dlopen(3) holds the loader's lock, and another thread may be
- * inside a dlopen(3) of its own whose constructors look up names through our hooks. Threads that get
- * here together each open the library; the first one's table stays.
+ * inside a dlopen(3) of its own whose constructors look up names through our hooks. Threads that
+ * get here together each open the library; the first one's table stays.
  */
 #include "shim/libconfig.h"
 

@@ -6,7 +6,7 @@
 
 #include "shim/mesh.h"
 
-/* Every form that getaddrinfo(3) takes for an address, those of inet_aton(3) and scopes included. */
+/* Every form that getaddrinfo(3) takes for an address, inet_aton(3)'s and scopes included. */
 static bool is_numeric(const char *node)
 {
 	struct in_addr ignored;

@@ -95,7 +95,7 @@ echo "listening on 127.0.0.1:$proxy_port" | show
 
 url="http://127.0.0.1:$proxy_port/anything?x=1"
 if command -v curl >/dev/null; then
-    answer=$(curl -sS --noproxy '*' --max-time 30 "$url" 2>"$tmp/client.err") ||
+    answer=$(env -u LD_PRELOAD curl -sS --noproxy '*' --max-time 30 "$url" 2>"$tmp/client.err") ||
         fail "no answer from $url"
 else
     answer=$(http_proxy='' python3 -c 'import sys, urllib.request

@@ -111,7 +111,10 @@ static int originate_tls(struct dialing *d)
 {
 	struct err err = {0};
 
-	if (d->cluster->tls.mode == TLS_MODE_DISABLE)
+	/* On a TLS port the program encrypts by itself, unless it is HTTP that was routed there. */
+	bool encrypted = !d->http && d->cluster->protocol == PROTOCOL_TLS;
+
+	if (d->cluster->tls.mode == TLS_MODE_DISABLE || encrypted)
 		return 0;
 	if (!d->env->tls)
 		d->env->tls = tls_new(&err);

@@ -17,6 +17,8 @@ import time
 PATH = '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin'
 PYTHON = '/usr/bin/python3'
 
+FETCH = (PYTHON, str(pathlib.Path(__file__).resolve().parent / 'fetch.py'))
+
 REPORTS = ('AddressSanitizer', 'LeakSanitizer', 'UndefinedBehaviorSanitizer', 'runtime error:')
 
 
@@ -142,6 +144,20 @@ class Test:
         self.equal(result.err, '', f'stderr of {argv[0]}')
         return result.out
 
+    def needs(self, argv):
+        """Skip where a program cannot run under the sanitizer's runtime alone."""
+        if not self.sanitizer():
+            return
+        child = self.start(argv, env={'LD_PRELOAD': self.sanitizer()}, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+        try:
+            status = child.wait(10)
+        except subprocess.TimeoutExpired:
+            status = 'a hang'
+        if status != 0:
+            raise Skip(f'{argv[0]} does not run under the sanitizer without the library either: '
+                       f'{status}')
+
     def no_reports(self, text):
         for report in REPORTS:
             if report in text:
@@ -151,11 +167,12 @@ class Test:
         """Run one of the Makefile's targets for this very build, with the caller's flags."""
         words = os.environ.get('MAKEFLAGS', '').split()
         flags = ' '.join(word for word in words if not word.startswith(('-j', '--jobserver')))
+        # "-o all": the build is as it is, also when somebody edits a source meanwhile.
         env = {name: os.environ.get(name) for name in
                ('SAN', 'DEBUG', 'CC', 'CPPFLAGS', 'CFLAGS', 'LDFLAGS', 'LDLIBS')}
         env.update(MAKEFLAGS=flags, LD_PRELOAD=self.sanitizer())
         return self.run(['make', '-s', '--no-print-directory', '-C', self.root, f'B={self.build}',
-                         *arguments], env=env, **options)
+                         '-o', 'all', *arguments], env=env, **options)
 
     # --- files -------------------------------------------------------------
 

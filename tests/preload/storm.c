@@ -13,6 +13,14 @@
 
 #include "tests/preload/guest.h"
 
+/* AddressSanitizer's allocator stays locked in a child that was forked while another thread
+ * allocated, so there children only come and go. */
+#ifdef __SANITIZE_ADDRESS__
+#define CHILDREN_FETCH 0
+#else
+#define CHILDREN_FETCH 1
+#endif
+
 static const char *host, *port, *body;
 static atomic_int over, signals, requests, forks;
 
@@ -47,9 +55,8 @@ static void *fork_loop(void *arg)
 		if (pid < 0)
 			die("fork");
 		if (pid == 0) {
-			if (atomic_load(&forks) % 2)
-				_exit(0);
-			expect(host, port, "/anything?x=1", body);
+			if (CHILDREN_FETCH && atomic_load(&forks) % 2 == 0)
+				expect(host, port, "/anything?x=1", body);
 			_exit(0);
 		}
 		while (waitpid(pid, &status, 0) < 0)

@@ -58,7 +58,10 @@ CLIENTS = {
 def one_request(t, client):
     server = origin.Nginx(t)
     rules = t.rules(mesh.founding(server.port, t.pki.cert('ca')))
-    t.equal(t.succeed(CLIENTS[client](t), rules=rules), origin.BODY + '\n', 'what the program got')
+    argv = CLIENTS[client](t)
+    if client in ('curl', 'wget'):
+        t.needs([*argv[:-1], f'http://127.0.0.1:{origin.Nginx(t).plain_port}/'])
+    t.equal(t.succeed(argv, rules=rules), origin.BODY + '\n', 'what the program got')
     origin.check_founding(t, server.only_requests(1)[0])
 
 
@@ -110,6 +113,8 @@ KEEP_ALIVE = {
 def keep_alive(t, client):
     server = origin.Nginx(t)
     rules = t.rules(mesh.founding(server.port, t.pki.cert('ca')))
+    if client == 'curl':
+        t.needs([t.tool('curl'), '-s', f'http://127.0.0.1:{origin.Nginx(t).plain_port}/'])
     out = t.succeed(KEEP_ALIVE[client](t), rules=rules)
     wanted = (f'{origin.BODY}\n1\n' + f'{origin.BODY}\n0\n' * 2 if client == 'curl' else
               f'200 {origin.BODY}\n' * 3)

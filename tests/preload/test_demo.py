@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo`, as a newcomer sees it."""
+"""The demo, as a newcomer sees it. (Not through make, which would install packages and build.)"""
 
 import os
 
@@ -9,7 +9,8 @@ import harness
 @harness.test(timeout=60)
 def shows_everything(t):
     before = set(os.listdir(t.dir))
-    result = t.make('demo')
+    result = t.run([t.root / 'samples/octopus/demo.sh', t.build],
+                   env={'LD_PRELOAD': t.sanitizer()})
     t.equal((result.status, result.err), (0, ''), f'outcome; stdout:\n{result.out}')
     for text in ('GET /anything?x=1', 'Host: webserver',
                  'server name  raw.githubusercontent.com',
@@ -29,6 +30,15 @@ def fails_when_something_is_wrong(t):
     t.equal(result.status, 1, 'exit status')
     t.contains(result.err, 'demo: FAILED: ', 'stderr')
     t.equal(set(os.listdir(t.dir)), before | {'empty'}, 'files that are left')
+
+
+@harness.test()
+def make_demo_shows_it(t):
+    """What the tests above run is what the target runs."""
+    lines = (t.root / 'Makefile').read_text().splitlines()
+    rule = lines[next(i for i, line in enumerate(lines) if line.startswith('demo:')):]
+    recipe = rule[1:next(i for i, line in enumerate(rule) if i and not line.startswith('\t'))]
+    t.equal(recipe[-1], '\t@samples/octopus/demo.sh $(B)', 'the last line of the recipe')
 
 
 @harness.test()

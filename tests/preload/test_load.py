@@ -61,7 +61,7 @@ def download(t, megabytes):
     server = origin.Nginx(t, locations='location / { }')
     data.rename(server.prefix / 'html/data')
     rules = t.rules(mesh.unchanged(server.port, t.pki.cert('ca')))
-    t.succeed([t.tool('curl'), '-sSf', '-o', 'got', 'http://webserver/data'], rules=rules)
+    t.succeed([*harness.FETCH, '--output', 'got', 'http://webserver/data'], rules=rules)
     t.equal(checksum(t.dir / 'got'), digest, 'checksum of what was downloaded')
     server.only_requests(1)
 
@@ -70,9 +70,9 @@ def upload(t, megabytes, *options):
     data, digest = random_file(t, megabytes)
     server = origin.Nginx(t, locations='location / { dav_methods PUT; }')
     rules = t.rules(mesh.unchanged(server.port, t.pki.cert('ca')))
-    out = t.succeed([t.tool('curl'), '-sS', '-T', data, '-w', '%{http_code}', *options,
+    out = t.succeed([*harness.FETCH, '--upload', data, '--status', *options,
                      'http://webserver/data'], rules=rules)
-    t.equal(out, '201', 'status')
+    t.equal(out, '\n201\n', 'status')
     t.equal(checksum(server.prefix / 'html/data'), digest, 'checksum of what arrived')
     return server.only_requests(1)[0]
 
@@ -90,7 +90,7 @@ def large_upload(t):
 
 @harness.test()
 def large_chunked_upload(t):
-    line = upload(t, 8, '-H', 'Transfer-Encoding: chunked', '-H', 'Expect:')
+    line = upload(t, 8, '--chunked')
     t.equal(line.coding, 'chunked', 'Transfer-Encoding at the origin')
 
 
@@ -125,4 +125,4 @@ def very_large(t, way):
     if way == 'download':
         download(t, 256)
     else:
-        upload(t, 256, *(['-H', 'Transfer-Encoding: chunked'] if way != 'upload' else []))
+        upload(t, 256, *(['--chunked'] if way != 'upload' else []))

@@ -9,7 +9,7 @@ URL = f'http://{mesh.HOST}/some/path?x=1'
 
 
 def ask(t, rules, server):
-    out = t.succeed([t.tool('curl'), '-sS', '--max-time', '20', URL], rules=t.rules(rules))
+    out = t.succeed([*harness.FETCH, URL], rules=t.rules(rules))
     t.equal(out, origin.BODY + '\n', 'what the program got')
     origin.check_founding(t, server.only_requests(1)[0], '/some/path?x=1')
 
@@ -43,7 +43,7 @@ def the_programs_own_tls_is_left_alone(t):
     server = origin.Nginx(t)
     rules = t.rules(mesh.founding(server.port, t.pki.cert('ca'), mode='DISABLE', tls='')
                     .replace(f'caCertificates = "{t.pki.cert("ca")}";', ''))
-    out = t.succeed([t.tool('curl'), '-sS', '--max-time', '20', '--cacert', t.pki.cert('ca'),
+    out = t.succeed([*harness.FETCH, '--cacert', t.pki.cert('ca'),
                      f'https://{mesh.HOST}/own?x=1'], rules=rules)
     t.equal(out, origin.BODY + '\n', 'what the program got')
     origin.check_founding(t, server.only_requests(1)[0], '/own?x=1')

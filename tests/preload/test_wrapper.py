@@ -42,8 +42,7 @@ def refused(t, result, status, *texts):
 @harness.test()
 def runs_a_program(t):
     server, rules = founding(t)
-    result = wrap(t, '-r', rules, '--', 'curl', '-sS', '--max-time', '20',
-                  'http://webserver/anything?x=1')
+    result = wrap(t, '-r', rules, '--', *harness.FETCH, 'http://webserver/anything?x=1')
     t.equal((result.status, result.out, result.err), (0, origin.BODY + '\n', ''), 'outcome')
     origin.check_founding(t, server.only_requests(1)[0])
 
@@ -53,7 +52,7 @@ def relative_rules(t):
     """-r and $MESHSHIM_RULES with relative paths, for a program that changes its directory."""
     server, rules = founding(t)
     os.mkdir(t.dir / 'empty')
-    script = 'cd / && curl -sS --max-time 20 "http://webserver/anything?x=1"'
+    script = f'cd / && {" ".join(harness.FETCH)} "http://webserver/anything?x=1"'
     for args, env in ((['-r', 'mesh.cfg:empty'], {}), ([], {'MESHSHIM_RULES': 'mesh.cfg'})):
         result = wrap(t, *args, 'sh', '-c', script, env=env)
         t.equal((result.status, result.out, result.err), (0, origin.BODY + '\n', ''), 'outcome')
@@ -81,8 +80,7 @@ def installed(t):
     t.equal((made.status, made.err), (0, ''), 'make install')
     wrapper, library, page = [next((t.dir / 'pkg').rglob(name)) for name in
                               ('bin/meshshim', 'libmeshshim.so', 'man1/meshshim.1')]
-    result = wrap(t, '-r', rules, 'curl', '-sS', '--max-time', '20',
-                  'http://webserver/anything?x=1', wrapper=wrapper)
+    result = wrap(t, '-r', rules, *harness.FETCH, 'http://webserver/anything?x=1', wrapper=wrapper)
     t.equal((result.status, result.out, result.err), (0, origin.BODY + '\n', ''), 'outcome')
     result = wrap(t, '-r', rules, 'sh', '-c', 'echo "$LD_PRELOAD"', wrapper=wrapper)
     t.contains(result.out, str(library), 'LD_PRELOAD')
@@ -131,7 +129,7 @@ def scripts(t):
     """Their interpreters are looked into, and they run."""
     server, rules = founding(t)
     for i, line in enumerate(('/bin/sh', '/usr/bin/env sh', '/usr/bin/env -S sh')):
-        script = t.file(f'script{i}', f'#!{line}\ncurl -sS --max-time 20 http://webserver/{i}\n')
+        script = t.file(f'script{i}', f'#!{line}\n{" ".join(harness.FETCH)} http://webserver/{i}\n')
         script.chmod(0o755)
         result = wrap(t, '-r', rules, script)
         t.equal((result.status, result.out, result.err), (0, origin.BODY + '\n', ''), line)

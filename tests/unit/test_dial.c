@@ -167,6 +167,25 @@ START_TEST(tls_settings_unusable)
 }
 END_TEST
 
+START_TEST(no_double_encryption)
+{
+	struct endpoint endpoint = {"127.0.0.1", port};
+	struct cluster cluster = {.host = "h",
+				  .protocol = PROTOCOL_TLS,
+				  .endpoints = &endpoint,
+				  .n_endpoints = 1,
+				  .tls = {.mode = TLS_MODE_SIMPLE}};
+
+	memset(&outcome, 0, sizeof(outcome));
+	ck_assert_ptr_nonnull(dial_start(&env, &cluster, "h", false, 0, done, &outcome));
+	while (!outcome.calls)
+		loop_turn(&loop, -1); /* without a handshake, which nobody would answer */
+	ck_assert_ptr_nonnull(outcome.connection);
+	ck_assert_ptr_eq(outcome.connection->upstream.io, outcome.connection->sock);
+	connection_free(outcome.connection, false);
+}
+END_TEST
+
 START_TEST(cancelled)
 {
 	struct endpoint endpoint = {"127.0.0.1", port};
@@ -200,6 +219,7 @@ Suite *dial_suite(void)
 	tcase_add_test(all, no_such_host);
 	tcase_add_test(all, many_dead_endpoints);
 	tcase_add_test(all, tls_settings_unusable);
+	tcase_add_test(all, no_double_encryption);
 	tcase_add_test(all, cancelled);
 	suite_add_tcase(suite, all);
 	return suite;
