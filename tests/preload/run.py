@@ -41,6 +41,9 @@ def run_case(case, build, directory, authority, long):
         raise Timeout()
 
     signal.signal(signal.SIGTERM, ask_to_end)
+    # Programs start with what a terminal gives them, also when the runner is in the background.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     t = harness.Test(build, directory, authority, long)
     status = PASS
     try:
@@ -59,7 +62,7 @@ def run_case(case, build, directory, authority, long):
     except harness.Failure as failure:
         print(f'FAILED at {where(failure)}: {failure}')
         status = FAIL
-    except (Exception, KeyboardInterrupt):
+    except Exception:
         traceback.print_exc()
         status = FAIL
     if status == FAIL:
