@@ -241,9 +241,13 @@ static void run_claimed(struct task *task)
 	struct door *door = container_of(task, struct door, claimed);
 	struct door_entry *entry;
 
+	/* Once only: from here on a claim may post the task anew, and it must not be queued twice.
+	 * What that claim is for is found below or by the next run. */
+	pthread_mutex_lock(&door->lock);
+	door->claimed_posted = false;
+	pthread_mutex_unlock(&door->lock);
 	for (;;) {
 		pthread_mutex_lock(&door->lock);
-		door->claimed_posted = false;
 		for (entry = door->entries; entry; entry = entry->hh.next)
 			if (entry->claim && entry->watch.fd >= 0)
 				break;

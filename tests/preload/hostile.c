@@ -19,8 +19,8 @@
 	TRAP(config_read_file) TRAP(pcre2_compile_8) TRAP(pcre2_match_8) \
 	TRAP(pcre2_match_data_create_8) TRAP(pcre2_code_free_8) TRAP(llhttp_init) \
 	TRAP(llhttp_execute) TRAP(llhttp_settings_init) TRAP(llhttp__internal_execute)
-/* What libconfig, a shared library, calls of itself. AddressSanitizer forbids RTLD_DEEPBIND, without
- * which such calls go to the program. */
+/* What libconfig, a shared library, calls of itself. AddressSanitizer forbids RTLD_DEEPBIND,
+ * without which such calls go to the program. */
 #ifdef __SANITIZE_ADDRESS__
 #define INNER_TRAPS
 #else

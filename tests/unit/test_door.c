@@ -20,8 +20,18 @@ static uint16_t port;
 static int admitted;
 static char admitted_name[REGISTRY_NAME_MAX + 1];
 
+static uint16_t next_claims[4]; /* claimed from within admit(), as other threads may do */
+
+static struct claim *make_claim(const char *name);
+
 static void admit(struct door *d, int fd, struct claim *claim)
 {
+	for (int i = 0; i < 4; i++)
+		if (next_claims[i]) {
+			door_expect(&door, AF_INET, next_claims[i], make_claim("next"));
+			next_claims[i] = 0;
+			break;
+		}
 	ck_assert_ptr_eq(d, &door);
 	ck_assert(fds_is_ours(fd));
 	strcpy(admitted_name, claim->name);
@@ -98,6 +108,26 @@ START_TEST(claimed_after_accept)
 	ck_assert_int_eq(admitted, 1);
 	ck_assert_uint_eq(door.n_parked, 0);
 	close(fd);
+}
+END_TEST
+
+START_TEST(claims_while_claims_are_served)
+{
+	uint16_t local[5];
+	int fds[5];
+
+	for (int i = 0; i < 5; i++)
+		fds[i] = loopback_connect(port, &local[i]);
+	while (door.n_parked < 5)
+		loop_turn(&loop, -1);
+	for (int i = 0; i < 4; i++)
+		next_claims[i] = local[i + 1];
+	ck_assert_int_eq(door_expect(&door, AF_INET, local[0], make_claim("first")), 0);
+	while (admitted < 5)
+		loop_turn(&loop, -1);
+	loop_turn(&loop, 0); /* whatever was posted meanwhile ends */
+	for (int i = 0; i < 5; i++)
+		close(fds[i]);
 }
 END_TEST
 
@@ -207,6 +237,7 @@ Suite *door_suite(void)
 	tcase_set_timeout(all, 20);
 	tcase_add_test(all, claimed_before_accept);
 	tcase_add_test(all, claimed_after_accept);
+	tcase_add_test(all, claims_while_claims_are_served);
 	tcase_add_test(all, strangers_are_closed);
 	tcase_add_test(all, parking_is_bounded);
 	tcase_add_test(all, a_claim_that_never_came_is_replaced);
