@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -216,18 +217,22 @@ static bool is_due(void)
 static void complain(const struct diags *diags)
 {
 	const char *fate = in_force ? "; the rules in force stay" : "";
-	char text[640] = "rules cannot be loaded: out of memory";
+	const struct diag *first = diags->first;
+	char place[PATH_MAX + 16] = "";
 
-	for (const struct diag *diag = diags->first; diag; diag = diag->next)
-		if (diag->severity == SEVERITY_ERROR) {
-			diag_format(diag, text, sizeof(text));
-			break;
-		}
+	while (first && first->severity != SEVERITY_ERROR)
+		first = first->next;
+	if (first && first->file && first->line)
+		snprintf(place, sizeof(place), "%s:%d: ", first->file, first->line);
+	else if (first && first->file)
+		snprintf(place, sizeof(place), "%s: ", first->file);
+	const char *text = first ? first->text : "rules cannot be loaded: out of memory";
+
 	if (diags->errors > 1)
-		log_error("%s (and %zu more error%s; run meshshim-check)%s", text,
+		log_error("%s%s (and %zu more error%s; run meshshim-check)%s", place, text,
 			  diags->errors - 1, diags->errors > 2 ? "s" : "", fate);
 	else
-		log_error("%s%s", text, fate);
+		log_error("%s%s%s", place, text, fate);
 }
 
 static void log_warnings(const struct diags *diags)

@@ -61,6 +61,21 @@ def missing(t):
 
 
 @harness.test()
+def missing_and_datagrams(t):
+    """Without rules nobody knows whose address it is: datagram sockets are refused as well."""
+    script = '''
+import errno, socket
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+here.bind(('127.0.0.1', 0))
+for address in (here.getsockname(), ('198.51.100.7', 443)):
+    print(errno.errorcode.get(socket.socket(type=socket.SOCK_DGRAM).connect_ex(address)))
+'''
+    result = t.run([harness.PYTHON, '-c', script], rules=t.dir / 'missing.cfg')
+    t.equal(result.out.splitlines(), ['None', 'ECONNREFUSED'], 'what could be reached')
+    t.equal(result.err.count('\n'), 1, f'lines on stderr, which are\n{result.err}')
+
+
+@harness.test()
 def broken_syntax(t):
     closed(t, t.rules('serviceEntries = (\n{ name = "a";\n', 'broken.cfg'), 'broken.cfg:')
 
