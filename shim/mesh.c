@@ -29,7 +29,6 @@
 
 /* Set by the constructor, then constant. */
 static bool active;
-static bool fast_lane;
 static char *paths; /* absolute, colon-separated; NULL: memory ran out */
 
 /* Guarded by `lock`. */
@@ -80,7 +79,6 @@ void mesh_init(void)
 {
 	const char *rules = secure_getenv("MESHSHIM_RULES");
 	const char *disable = secure_getenv("MESHSHIM_DISABLE");
-	const char *lane = secure_getenv("MESHSHIM_FAST_LANE");
 	const char *level = secure_getenv("MESHSHIM_LOG_LEVEL");
 
 	if (!rules || !*rules || (disable && strcmp(disable, "1") == 0))
@@ -88,7 +86,6 @@ void mesh_init(void)
 	int known = log_init(secure_getenv("MESHSHIM_LOG"), level);
 
 	paths = make_absolute(rules);
-	fast_lane = !lane || strcmp(lane, "0") != 0;
 	active = true;
 	if (known < 0)
 		log_error("MESHSHIM_LOG_LEVEL: no level is called \"%s\" (error, warn, info, debug)",
@@ -98,11 +95,6 @@ void mesh_init(void)
 bool mesh_active(void)
 {
 	return active;
-}
-
-bool mesh_fast_lane(void)
-{
-	return fast_lane;
 }
 
 /* ---- watching the files ----------------------------------------------------------------- */

@@ -25,9 +25,6 @@ void mesh_init(void);
 /* False: no MESHSHIM_RULES, or MESHSHIM_DISABLE=1. Every hook passes straight through then. */
 bool mesh_active(void);
 
-/* MESHSHIM_FAST_LANE is not "0". */
-bool mesh_fast_lane(void);
-
 /*
  * The rules in force as a new reference (give it back with rules_unref()), loading or reloading
  * them first if that is due; the registry is brought up to date with them. NULL: there are none,

@@ -19,13 +19,12 @@ def both_ways(t, argv):
     t.equal((wanted.status, wanted.out.strip(), wanted.err), (0, f'200 {origin.BODY}', ''),
             'the run without the shim')
     t.equal(plain.lines(1)[0].request, 'GET /anything?x=1 HTTP/1.1', 'request without the shim')
-    for lane in ('1', '0'):
-        server = origin.Nginx(t)
-        rules = t.rules(mesh.founding(server.port, t.pki.cert('ca')))
-        seen = t.run(argv('webserver', 80), rules=rules, env={'MESHSHIM_FAST_LANE': lane})
-        t.equal((seen.status, seen.out, seen.err), (wanted.status, wanted.out, wanted.err),
-                f'the run under the shim, MESHSHIM_FAST_LANE={lane}')
-        origin.check_founding(t, server.only_requests(1)[0])
+    server = origin.Nginx(t)
+    rules = t.rules(mesh.founding(server.port, t.pki.cert('ca')))
+    seen = t.run(argv('webserver', 80), rules=rules)
+    t.equal((seen.status, seen.out, seen.err), (wanted.status, wanted.out, wanted.err),
+            'the run under the shim')
+    origin.check_founding(t, server.only_requests(1)[0])
 
 
 @harness.test(cases=MODES)

@@ -30,7 +30,6 @@ static void setup(void)
 	setenv("MESHSHIM_LOG", log_file, 1);
 	unsetenv("MESHSHIM_LOG_LEVEL");
 	unsetenv("MESHSHIM_DISABLE");
-	unsetenv("MESHSHIM_FAST_LANE");
 }
 
 static void teardown(void)
@@ -104,14 +103,6 @@ START_TEST(inert_unless_asked)
 	mesh_init();
 	ck_assert(mesh_active());
 	ck_assert_int_eq(lines_logged(), 0);
-}
-END_TEST
-
-START_TEST(fast_lane_switch)
-{
-	setenv("MESHSHIM_FAST_LANE", _i ? "0" : "1", 1);
-	start(rules_file);
-	ck_assert(mesh_fast_lane() == !_i);
 }
 END_TEST
 
@@ -271,7 +262,6 @@ Suite *mesh_suite(void)
 	tcase_set_timeout(tcase, 20);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, inert_unless_asked);
-	tcase_add_loop_test(tcase, fast_lane_switch, 0, 2);
 	tcase_add_test(tcase, wrong_level_is_said);
 	tcase_add_test(tcase, loads_at_first_use);
 	tcase_add_test(tcase, directories_and_lists);
