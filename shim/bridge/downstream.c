@@ -263,9 +263,14 @@ void downstream_start(struct downstreams *all, int fd, struct claim *claim)
 {
 	struct downstream *d = calloc(1, sizeof(*d));
 	struct io *sock = d ? sock_io(fd, false) : NULL;
-	int one = 1;
+	int one = 1, probe_s = 10;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* A program that closes while its answer is awaited looks like one that shut down its
+	 * sending side, until a probe finds nobody: then what it held is given up. */
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &probe_s, sizeof(probe_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe_s, sizeof(probe_s));
 	if (!sock) {
 		fds_close(fd);
 		claim_free(claim);

@@ -55,8 +55,7 @@ bool exchange_request_done(const struct exchange *x)
 enum step_result exchange_break(struct exchange *x)
 {
 	exchange_release(x, false, true);
-	io_close(x->down, true);
-	x->down = NULL;
+	x->down_reset = true; /* closed by exchange_free(), behind loop_unwatch() */
 	x->gone = true;
 	return STEP_DONE;
 }
@@ -82,6 +81,7 @@ static void request_reset(struct exchange *x)
 	memset(&x->sending, 0, sizeof(x->sending));
 	memset(&x->receiving, 0, sizeof(x->receiving));
 	x->scanned = x->up_scanned = x->head_sent = 0;
+	x->interim = 0;
 	x->method = x->authority = x->path = NULL;
 	x->send_broken = x->failed = x->responding = x->have_response = false;
 	x->up_keep = x->keep = x->want_fresh = false;
@@ -174,6 +174,8 @@ static int absolute_form(struct exchange *x, const char *target)
 	const char *rest = start + n;
 	if (*rest == '/') {
 		x->path = rest;
+	} else if (!*rest && !strcmp(x->method, "OPTIONS")) {
+		x->path = "*"; /* RFC 9112 3.2.4 */
 	} else {
 		char *path = arena_alloc(&x->arena, strlen(rest) + 2);
 
@@ -210,11 +212,13 @@ static const char *read_target(struct exchange *x)
 	x->path = target;
 	if (!target || !x->authority)
 		return "out of memory";
-	if (*target == '/' || (!strcmp(target, "*") && !strcmp(x->method, "OPTIONS")))
-		return NULL;
-	if (!strncasecmp(target, "http://", 7) || !strncasecmp(target, "https://", 8))
-		return absolute_form(x, target) < 0 ? "malformed request target" : NULL;
-	return "malformed request target";
+	target[strcspn(target, "#")] = '\0'; /* a fragment is none of a server's business */
+	bool absolute = !strncasecmp(target, "http://", 7) || !strncasecmp(target, "https://", 8);
+	if (absolute ? absolute_form(x, target) < 0 :
+		       *target != '/' && (strcmp(target, "*") || strcmp(x->method, "OPTIONS")))
+		return "malformed request target";
+	/* What cannot be a host could be one host to us and another to the destination. */
+	return strpbrk(x->authority, " \t,@/\\?#\"<>^`{|}") ? "malformed Host" : NULL;
 }
 
 /* Apply the verdict: target, Host, and the fields that are between us and the program only. */
@@ -454,7 +458,7 @@ void exchange_free(struct exchange *x)
 		return;
 	x->ops->timer(x, 0);
 	exchange_release(x, false, true);
-	io_close(x->down, false);
+	io_close(x->down, x->down_reset);
 	buf_release(&x->down_in);
 	buf_release(&x->up_in);
 	buf_release(&x->up_out);

@@ -74,6 +74,7 @@ struct exchange {
 
 	/* the response */
 	size_t up_scanned;
+	unsigned interim; /* 1xx answers so far */
 	bool responding;     /* the first byte of a response came */
 	struct http1_head response;
 	struct passing receiving;
@@ -84,6 +85,7 @@ struct exchange {
 	bool down_eof; /* the program will send no more */
 	bool up_eof, down_shut, up_shut; /* tunnel */
 	bool timed_out;
+	bool down_reset; /* close it hard */
 	bool gone;     /* nobody to answer: end now */
 	size_t budget; /* bytes that this drive may still move */
 };

@@ -15,6 +15,9 @@
 
 #include "shim/log.h"
 
+/* Each 1xx takes memory until the request is over. */
+#define INTERIM_MAX 100
+
 /* What a pump found. */
 enum pump {
 	PUMP_IDLE,  /* nothing can move now */
@@ -129,6 +132,10 @@ static enum pump pump_request(struct exchange *x)
 	n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
 	if (wants(n))
 		return PUMP_IDLE;
+	if (n == IO_EOF && x->have_response) {
+		x->down_eof = true; /* it has its answer, or will have */
+		return send_broken(x);
+	}
 	if (n <= 0) /* the program left in the middle of its request */
 		return break_off(x);
 	return PUMP_MOVED;
@@ -179,7 +186,7 @@ static int write_response_head(struct exchange *x, size_t max_fields)
 	int failed = 0;
 
 	head_strip_hop_by_hop(head, head->status == 101 || head->upgrade);
-	if (final && x->request.minor == 0 && head->framing == HTTP1_CHUNKED) {
+	if (final && x->request.minor == 0) { /* which knows no transfer codings */
 		head_remove(head, "transfer-encoding");
 		head_remove(head, "trailer");
 	}
@@ -194,7 +201,7 @@ static int write_response_head(struct exchange *x, size_t max_fields)
 
 static enum pump begin_tunnel(struct exchange *x)
 {
-	if (!x->request.upgrade || x->head_sent < buf_len(&x->up_out))
+	if (!x->request.upgrade || x->request.minor == 0 || x->head_sent < buf_len(&x->up_out))
 		return protocol_error(x, "101 without an upgrade asked for");
 	x->have_response = true;
 	x->keep = false;
@@ -213,6 +220,9 @@ static enum pump begin_response(struct exchange *x, size_t max_fields)
 	if (head->status == 101)
 		return begin_tunnel(x);
 	if (head->status < 200) {
+		if (++x->interim > INTERIM_MAX)
+			return protocol_error(x, "too many interim responses");
+		spend(x, 1024);
 		/* RFC 9110 15.2: not for HTTP/1.0. */
 		if (x->request.minor >= 1 && write_response_head(x, max_fields) < 0)
 			return break_off(x);
@@ -401,8 +411,11 @@ static enum step_result run_tunnel(struct exchange *x)
 		moved = up > 0 || down > 0;
 		if (up < 0 || down < 0)
 			return exchange_break(x);
-		if (x->up_shut && x->down_shut)
+		if (x->up_shut && x->down_shut) {
+			/* Gently: what the kernel still has to send is not to be thrown away. */
+			exchange_release(x, false, false);
 			return STEP_DONE;
+		}
 		if (!moved)
 			return STEP_WAIT;
 	}

@@ -36,9 +36,11 @@ struct tls_stream {
 	int want;	    /* what the lower stream last waited for */
 	bool lower_ended;   /* it gave IO_EOF */
 	bool lower_failed;  /* it gave IO_ERR */
+	bool read_failed_below;
 	bool verified;	    /* chain and name, in this very handshake */
 	bool ready;	    /* the handshake is done and judged good */
 	bool failed;	    /* for good */
+	bool write_failed;  /* nothing can be sent any more; an answer may still be read */
 	bool drained;	    /* the last read wanted more from below */
 	bool notified;	    /* close_notify is out */
 	char server_name[];
@@ -69,6 +71,7 @@ static int bio_read(BIO *bio, char *data, int size)
 		stream->lower_ended = true;
 		return 0;
 	}
+	stream->read_failed_below |= n == IO_ERR;
 	return bio_result(stream, n, bio, BIO_FLAGS_READ);
 }
 
@@ -292,6 +295,8 @@ static ssize_t tls_write(struct io *io, const void *data, size_t size)
 	int result = tls_handshake(io);
 	size_t n;
 
+	if (stream->write_failed)
+		return IO_ERR;
 	if (result != 0 || size == 0)
 		return result;
 	ERR_clear_error();
@@ -299,7 +304,14 @@ static ssize_t tls_write(struct io *io, const void *data, size_t size)
 	if (result == 1)
 		return (ssize_t)n;
 	result = result_of(stream, result, "TLS write");
-	return result == IO_EOF ? fail(stream, "TLS write") : result;
+	if (result == IO_EOF)
+		result = fail(stream, "TLS write");
+	if (result == IO_ERR && stream->lower_failed && !stream->read_failed_below) {
+		/* The lower stream takes no more. What it received before can still be read. */
+		stream->write_failed = true;
+		stream->failed = stream->lower_failed = false;
+	}
+	return result;
 }
 
 static int tls_shutdown(struct io *io)
