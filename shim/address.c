@@ -10,8 +10,8 @@ bool address_split(const struct sockaddr *addr, socklen_t len, struct in6_addr *
 {
 	sa_family_t family;
 
-	if (!addr || len < sizeof(family))
-		return false;
+	if (!addr || len < sizeof(family) || len > sizeof(struct sockaddr_storage))
+		return false; /* the kernel refuses what is longer */
 	memcpy(&family, addr, sizeof(family));
 	if (family == AF_INET && len >= sizeof(struct sockaddr_in)) {
 		struct sockaddr_in in;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim/bridge/bridge.h"
@@ -19,30 +20,63 @@
 /* The forking thread's mask, from prepare to parent or child; guarded by the locks held then. */
 static sigset_t mask;
 
+/* Held for reading by those whom a fork is to wait for. Readers are never kept waiting by a writer
+ * that waits, only by a fork under way. */
+static pthread_rwlock_t quiet = PTHREAD_RWLOCK_INITIALIZER;
+static bool is_quiet; /* the fork got it; guarded by the registry's lock, which every fork holds */
+
+static bool become_quiet(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += FORK_PATIENCE_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	return pthread_rwlock_clockwrlock(&quiet, CLOCK_MONOTONIC, &until) == 0;
+}
+
+void fork_hold(void)
+{
+	pthread_rwlock_rdlock(&quiet);
+}
+
+void fork_release(void)
+{
+	pthread_rwlock_unlock(&quiet);
+}
+
 static void prepare(void)
 {
 	sigset_t before;
 
 	thread_block_signals(&before);
-	mesh_fork_prepare();
-	bridge_fork_prepare();
+	bool got = become_quiet();
+
 	registry_fork_prepare();
+	is_quiet = got;
 	mask = before;
 }
 
 static void parent(void)
 {
 	sigset_t before = mask;
+	bool got = is_quiet;
 
 	registry_fork_parent();
-	bridge_fork_parent();
-	mesh_fork_parent();
+	if (got)
+		pthread_rwlock_unlock(&quiet);
 	thread_restore_signals(&before);
 }
 
 /* The child owns what is left, which is nothing: a vfork child of its own is then told from it. */
 static void drop_state(void)
 {
+	static const pthread_rwlock_t fresh = PTHREAD_RWLOCK_INITIALIZER;
+
+	quiet = fresh;
 	registry_fork_child();
 	bridge_fork_child();
 	mesh_fork_child();
@@ -59,10 +93,6 @@ static void child(void)
 
 void fork_watch(void)
 {
-	static atomic_bool watched;
-
-	if (atomic_load_explicit(&watched, memory_order_relaxed) || atomic_exchange(&watched, true))
-		return;
 	if (pthread_atfork(prepare, parent, child) != 0)
 		log_warn("out of memory: a forked child may hang in connect(2)");
 }

@@ -123,18 +123,6 @@ static void warn_if_bound_to_device(int fd, const struct decision *decision)
 			 decision->name, decision->port, device);
 }
 
-static uint16_t local_port(int fd)
-{
-	struct sockaddr_storage local;
-	struct in6_addr ip;
-	socklen_t len = sizeof(local);
-	uint16_t port = 0;
-
-	if (getsockname(fd, (struct sockaddr *)&local, &len) == 0)
-		address_split((struct sockaddr *)&local, len, &ip, &port);
-	return port;
-}
-
 /* ---- the three answers ------------------------------------------------------------------ */
 
 static int refuse(const struct sockaddr *to, socklen_t len, const struct decision *decision,
@@ -172,6 +160,8 @@ static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const st
 		rules_unref(rules);
 		return error;
 	}
+	struct sockaddr_storage local = {0};
+	socklen_t local_len = sizeof(local);
 	struct dial dial = {
 	    .rules = rules,
 	    .kind = decision->kind,
@@ -182,9 +172,10 @@ static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const st
 	    .dialled_len = len,
 	};
 
-	if (bridge_expect(door->family, local_port(fd), &dial) < 0)
-		log_error("%s:%u: out of memory: the connection will be closed", decision->name,
-			  decision->port);
+	getsockname(fd, (struct sockaddr *)&local, &local_len);
+	if (bridge_expect(door->family, (struct sockaddr *)&local, &dial) < 0)
+		log_error("%s:%u: too many connections at once: this one will be closed",
+			  decision->name, decision->port);
 	return error;
 }
 

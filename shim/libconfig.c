@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/fork.h"
+
 /* The structs in libconfig.h are shared with the library, so their version has to agree. */
 #if LIBCONFIG_VER_MAJOR != 1 || LIBCONFIG_VER_MINOR != 5
 #error "libconfig.so.9 goes with the header of libconfig 1.5"
@@ -150,7 +152,9 @@ int libconfig_open(struct err *err)
 
 	if (atomic_load_explicit(&library, memory_order_acquire))
 		return 0;
+	fork_hold();
 	struct library *fresh = load(err);
+	fork_release();
 
 	dlerror(); /* the program's next dlerror(3) is none of ours */
 	if (!fresh)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "shim/libc.h"
+#include "shim/thread.h"
 
 #define LINE_MAX_BYTES 1024
 
@@ -86,23 +87,45 @@ bool log_enabled(enum log_level level)
 	return level <= threshold;
 }
 
-static void write_line(const char *line, size_t len)
+/* Whether a descriptor is the standard error that we started with. */
+static bool is_stderr(int fd)
 {
 	struct stat st;
-	int fd = STDERR_FILENO;
 
-	if (file[0]) {
-		fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-		if (fd < 0)
-			return;
-	} else if (!have_stderr || fstat(fd, &st) < 0 || st.st_dev != stderr_dev ||
-		   st.st_ino != stderr_ino) {
-		return;
-	}
-	/* There is nobody to tell that a log line was lost. */
-	while (write(fd, line, len) < 0 && errno == EINTR)
-		;
+	return have_stderr && fstat(fd, &st) == 0 && st.st_dev == stderr_dev &&
+	       st.st_ino == stderr_ino;
+}
+
+/*
+ * Where the line goes. `*opened`: to be closed again. On our own threads number 2 is not the
+ * program's (thread.h); it is found through /proc then, where "self" is the program, and a file that
+ * is opened anew is written at its end and never waited for.
+ */
+static int open_target(bool *opened)
+{
+	int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
+
+	*opened = true;
 	if (file[0])
+		return open(file, flags | O_CREAT, 0666);
+	if (thread_is_ours)
+		return open("/proc/self/fd/2", flags | O_NONBLOCK);
+	*opened = false;
+	return STDERR_FILENO;
+}
+
+static void write_line(const char *line, size_t len)
+{
+	bool opened;
+	int fd = open_target(&opened);
+
+	if (fd < 0)
+		return;
+	/* There is nobody to tell that a log line was lost. */
+	if (file[0] || is_stderr(fd))
+		while (write(fd, line, len) < 0 && errno == EINTR)
+			;
+	if (opened)
 		real.close(fd);
 }
 

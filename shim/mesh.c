@@ -37,6 +37,7 @@ static struct rules *in_force;
 static bool tried;             /* the files have been read at least once */
 static uint64_t seen;          /* their fingerprint then */
 static struct timespec looked; /* when the fingerprint was last compared */
+static bool loading;           /* for a child that is forked meanwhile */
 
 /* ---- the environment -------------------------------------------------------------------- */
 
@@ -138,7 +139,7 @@ static bool is_rule_file(const char *name)
 /* The *.cfg of a directory, added up, since readdir(3) has no order. */
 static uint64_t hash_directory(const char *path)
 {
-	char file[PATH_MAX];
+	static char file[PATH_MAX]; /* under the lock */
 	size_t len = strlen(path);
 	DIR *dir = opendir(path);
 	uint64_t sum = 0;
@@ -163,7 +164,7 @@ static uint64_t hash_directory(const char *path)
 static uint64_t fingerprint(void)
 {
 	uint64_t value = 14695981039346656037u;
-	char path[PATH_MAX];
+	static char path[PATH_MAX]; /* under the lock; connect(2) may be called on a small stack */
 	bool directory;
 
 	for (const char *p = paths; *p;) {
@@ -210,8 +211,9 @@ static void complain(const struct diags *diags)
 {
 	const char *fate = in_force ? "; the rules in force stay" : "";
 	const struct diag *first = diags->first;
-	char place[PATH_MAX + 16] = "";
+	static char place[PATH_MAX + 16]; /* under the lock */
 
+	place[0] = '\0';
 	while (first && first->severity != SEVERITY_ERROR)
 		first = first->next;
 	if (first && first->file && first->line)
@@ -241,7 +243,7 @@ static void log_warnings(const struct diags *diags)
 }
 
 /* `unusable`: why libconfig cannot be used; empty text if it can. */
-static void load(const struct err *unusable)
+__attribute__((noinline)) static void load(const struct err *unusable)
 {
 	struct diags diags;
 	struct rules *fresh = NULL;
@@ -275,19 +277,20 @@ struct rules *mesh_rules(void)
 	int saved = errno;
 	sigset_t signals;
 
-	fork_watch();
 	fork_recover();
+	bool may_load = process_check() == PROCESS_OWNER;
 	/* Before the lock is taken, since the loader has locks of its own (libconfig.c). A failure
 	 * is kept in `unusable`, for when the files are due. */
-	if (libconfig_open(&unusable) == 0)
+	if (may_load && libconfig_open(&unusable) == 0)
 		unusable.text[0] = '\0';
 
 	thread_block_signals(&signals);
 	pthread_mutex_lock(&lock);
-	if (!tried)
-		process_own();
-	if (is_due())
+	if (may_load && is_due()) {
+		loading = true;
 		load(&unusable);
+		loading = false;
+	}
 	struct rules *rules = in_force ? rules_ref(in_force) : NULL;
 
 	pthread_mutex_unlock(&lock);
@@ -298,18 +301,12 @@ struct rules *mesh_rules(void)
 
 /* ---- fork ------------------------------------------------------------------------------- */
 
-void mesh_fork_prepare(void)
-{
-	pthread_mutex_lock(&lock);
-}
-
-void mesh_fork_parent(void)
-{
-	pthread_mutex_unlock(&lock);
-}
-
-/* The rules are memory like any other and stay in force in the child. */
+/* The rules are memory like any other and stay in force in the child. What another thread was
+ * about to load is lost with that thread, and is loaded again. */
 void mesh_fork_child(void)
 {
 	pthread_mutex_init(&lock, NULL);
+	if (loading)
+		tried = false;
+	loading = false;
 }

@@ -11,6 +11,7 @@
  * Threads: mesh_init() belongs to the constructor; the rest is for any thread. One lock, the
  * outermost of the shim's (order: mesh, bridge, door, mailbox), never held while calling out to
  * the bridge. Signals are blocked while it is held.
+ * A vfork child gets the rules in force and never loads: the memory is its parent's.
  */
 #ifndef SHIM_MESH_H
 #define SHIM_MESH_H
@@ -32,9 +33,7 @@ bool mesh_active(void);
  */
 struct rules *mesh_rules(void) __attribute__((warn_unused_result));
 
-/* pthread_atfork(3) handlers of this module; see init.c. */
-void mesh_fork_prepare(void);
-void mesh_fork_parent(void);
+/* In a forked child: the rules in force stay. See fork.h. */
 void mesh_fork_child(void);
 
 #endif

@@ -2,13 +2,21 @@
 #include "shim/thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
-/* Enough for getaddrinfo(3) with name service plug-ins and for a TLS handshake. */
-#define STACK_SIZE (512 * 1024)
+#include "shim/fork.h"
+#include "shim/libc.h"
+
+/* Enough for getaddrinfo(3) with name service plug-ins and for a TLS handshake. The program's static
+ * thread-local data comes out of it too: where that does not fit, a larger one is tried. */
+#define STACK_SIZE     (512 * 1024)
+#define STACK_SIZE_MAX (64 * 1024 * 1024)
 
 _Thread_local bool thread_is_ours;
 
@@ -16,6 +24,24 @@ void thread_enter(void)
 {
 	thread_is_ours = true;
 	prctl(PR_SET_NAME, "meshshim");
+}
+
+int thread_own_descriptors(int keep)
+{
+	/* This way around, the new table is made with the numbers up to `keep` only. */
+	if (real.close_range((unsigned)keep + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0 ||
+	    (keep > 0 && real.close_range(0, (unsigned)keep - 1, 0) < 0))
+		return -1;
+	for (int fd = 0; fd <= STDERR_FILENO;) {
+		fd = fcntl(keep, F_DUPFD, 0);
+		if (fd < 0)
+			return -1;
+		if (fd > STDERR_FILENO) { /* all three are taken: this is the one to use */
+			real.close(keep);
+			return fd;
+		}
+	}
+	return -1;
 }
 
 void thread_block_signals(sigset_t *old)
@@ -41,10 +67,16 @@ int thread_start(void *(*run)(void *), void *arg)
 
 	if (error)
 		return error;
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	thread_block_signals(&old);
-	error = pthread_create(&thread, &attr, run, arg);
+	fork_hold();
+	for (size_t size = STACK_SIZE; size <= STACK_SIZE_MAX; size *= 2) {
+		pthread_attr_setstacksize(&attr, size);
+		error = pthread_create(&thread, &attr, run, arg);
+		if (error != EINVAL)
+			break;
+	}
+	fork_release();
 	thread_restore_signals(&old);
 	pthread_attr_destroy(&attr);
 	errno = saved;

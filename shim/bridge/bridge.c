@@ -3,7 +3,7 @@
  * The bridge's life: started once per process, dropped in forked children, never stopped.
  *
  * `lock` is the owner lock of the loop: held by the bridge's thread while it works and by program
- * threads that start, relocate or fork. What the hooks need on every connection (the ports of the
+ * threads that start it or relocate its wake descriptor. What the hooks need on every connection (the ports of the
  * doors) is published in atomics, so that they do not wait for a busy bridge.
  */
 #include "shim/bridge/bridge.h"
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "shim/bridge/dialled.h"
 #include "shim/bridge/door.h"
 #include "shim/bridge/downstream.h"
 #include "shim/container_of.h"
@@ -27,22 +28,27 @@ struct bridge {
 	struct loop loop;
 	struct door door;
 	struct downstreams downstreams;
+	bool failed; /* its thread could not start */
+	struct err err;
+	unsigned users; /* its thread, and those who wait for a listener */
+};
+
+/* A listener that somebody waits for; on the waiting thread's stack. */
+struct request {
+	struct task task;
+	struct bridge *bridge;
+	int family;
+	bool done;
+	uint16_t port;
+	struct err err;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct bridge *bridge; /* under lock; once set it stays, but in a forked child */
+static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* with lock: a request, or a failure */
+static struct bridge *bridge; /* under lock; once its thread runs it stays, but in a forked child */
 static _Atomic uint16_t door_ports[2]; /* AF_INET, AF_INET6; 0: not open */
 
-static void *bridge_thread(void *arg)
-{
-	struct bridge *b = arg;
-
-	thread_enter();
-	loop_run(&b->loop, NULL);
-	return NULL;
-}
-
-static void admit(struct door *door, int fd, struct claim *claim)
+static void admit(struct door *door, int fd, const struct claim *claim)
 {
 	downstream_start(&container_of(door, struct bridge, door)->downstreams, fd, claim);
 }
@@ -66,59 +72,122 @@ static uint64_t seed(void)
 	return random;
 }
 
+/* ---- start ------------------------------------------------------------------------------- */
+
+/* With the bridge's own descriptor table in place. */
+static int set_up(struct bridge *b, int mailbox_fd, struct err *err)
+{
+	struct downstreams *all = &b->downstreams;
+
+	if (loop_open(&b->loop, mailbox_fd, err) < 0 || door_init(&b->door, &b->loop, err) < 0)
+		return -1;
+	b->door.admit = admit;
+	b->door.free_descriptor = door_free_descriptor;
+	all->loop = all->dial.loop = &b->loop;
+	all->random = seed();
+	all->dial.free_descriptor = dial_free_descriptor;
+	all->pool = pool_new(&b->loop, err);
+	all->dial.resolver = resolver_new(&b->loop, err);
+	return all->pool && all->dial.resolver ? 0 : -1;
+}
+
+/* Called with `lock`. A bridge that never ran is given up by the last who knows it. */
+static void put_bridge(struct bridge *b)
+{
+	if (--b->users || !b->failed)
+		return;
+	fds_close(b->loop.wake_fd);
+	free(b);
+}
+
+static void *bridge_thread(void *arg)
+{
+	struct bridge *b = arg;
+
+	thread_enter();
+	int mailbox_fd = thread_own_descriptors(b->loop.wake_fd);
+
+	pthread_mutex_lock(&lock);
+	if (mailbox_fd < 0)
+		err_set_errno(&b->err, errno, "cannot have a descriptor table of its own");
+	if (mailbox_fd < 0 || set_up(b, mailbox_fd, &b->err) < 0) {
+		/* What was opened in this table goes with the thread. */
+		b->failed = true;
+		bridge = NULL;
+		pthread_cond_broadcast(&answered);
+		put_bridge(b);
+		pthread_mutex_unlock(&lock);
+		return NULL;
+	}
+	pthread_mutex_unlock(&lock);
+	loop_run(&b->loop, NULL);
+	return NULL;
+}
+
 /* Make the bridge and start its thread. Called with `lock`. */
 static int start(struct err *err)
 {
 	struct bridge *b = calloc(1, sizeof(*b));
-	struct downstreams *all = b ? &b->downstreams : NULL;
 
-	if (!b) {
+	if (!b || process_own() < 0) {
 		err_set_errno(err, ENOMEM, "cannot start the bridge");
+		free(b);
 		return -1;
 	}
-	if (loop_init(&b->loop, &lock, err) < 0)
-		goto no_loop;
-	if (door_init(&b->door, &b->loop, err) < 0)
-		goto no_door;
-	all->loop = all->dial.loop = &b->loop;
-	all->random = seed();
-	all->dial.free_descriptor = dial_free_descriptor;
-	b->door.admit = admit;
-	b->door.free_descriptor = door_free_descriptor;
-	all->pool = pool_new(&b->loop, err);
-	all->dial.resolver = resolver_new(&b->loop, err);
-	if (!all->pool || !all->dial.resolver)
-		goto no_thread;
-	int error = process_own() < 0 ? errno : thread_start(bridge_thread, b);
+	if (loop_init(&b->loop, &lock, err) < 0) {
+		free(b);
+		return -1;
+	}
+	b->users = 1;
+	int error = thread_start(bridge_thread, b);
 	if (error) {
 		err_set_errno(err, error, "cannot start the bridge's thread");
-		goto no_thread;
+		loop_release(&b->loop);
+		free(b);
+		return -1;
 	}
 	bridge = b;
 	return 0;
+}
 
-no_thread:
-	pool_free(all->pool);
-	resolver_free(all->dial.resolver);
-	door_release(&b->door);
-no_door:
-	loop_release(&b->loop);
-no_loop:
-	free(b);
-	return -1;
+static void run_request(struct task *task)
+{
+	struct request *request = container_of(task, struct request, task);
+
+	request->port = door_listen(&request->bridge->door, request->family, &request->err);
+	request->done = true;
+	pthread_cond_broadcast(&answered);
+}
+
+/* Have the bridge listen, and wait until it does. Called with `lock`. */
+static uint16_t ask_for_door(int family, struct err *err)
+{
+	struct request request = {
+	    .task = {.run = run_request}, .bridge = bridge, .family = family};
+	struct bridge *b = bridge;
+
+	b->users++;
+	loop_post(&b->loop, &request.task);
+	while (!request.done && !b->failed)
+		pthread_cond_wait(&answered, &lock);
+	const struct err *why = b->failed ? &b->err : &request.err;
+	if (!request.port)
+		err_set(err, why->code, "%s", why->text);
+	put_bridge(b);
+	return request.port;
 }
 
 int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struct err *err)
 {
 	size_t index = family == AF_INET6;
 	sigset_t old;
-
 	uint16_t port = atomic_load(&door_ports[index]);
+
 	if (!port) {
 		thread_block_signals(&old);
 		pthread_mutex_lock(&lock);
 		if (bridge || start(err) == 0)
-			port = door_listen(&bridge->door, family, err);
+			port = ask_for_door(family, err);
 		atomic_store(&door_ports[index], port);
 		pthread_mutex_unlock(&lock);
 		thread_restore_signals(&old);
@@ -139,16 +208,15 @@ int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struc
 	return 0;
 }
 
-int bridge_expect(int family, uint16_t local_port, const struct dial *dial)
+/* ---- connections ------------------------------------------------------------------------- */
+
+int bridge_expect(int family, const struct sockaddr *local, const struct dial *dial)
 {
-	struct claim *claim = claim_new(dial);
 	sigset_t old;
 
-	if (!claim)
-		return -1;
 	thread_block_signals(&old);
 	/* The door was opened by the caller's bridge_door(): it stays as long as this process. */
-	int result = door_expect(&bridge->door, family, local_port, claim);
+	int result = door_expect(&bridge->door, family, local, dial);
 	thread_restore_signals(&old);
 	return result;
 }
@@ -156,58 +224,40 @@ int bridge_expect(int family, uint16_t local_port, const struct dial *dial)
 bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
 		    struct sockaddr_storage *dialled, socklen_t *len)
 {
-	return door_dialled(peer, local_port, dialled, len);
+	return dialled_find(peer, local_port, dialled, len);
 }
 
 int bridge_relocate(int fd)
 {
 	sigset_t old;
-	int result, saved;
+	int result = 0;
 
-	if (!bridge)
-		return 0;
 	thread_block_signals(&old);
-	loop_pause(&bridge->loop);
-	result = loop_relocate(&bridge->loop, fd);
-	if (result == 0 && fds_is_ours(fd))
-		result = door_relocate(&bridge->door, fd);
-	saved = errno;
-	loop_resume(&bridge->loop);
+	pthread_mutex_lock(&lock);
+	if (bridge)
+		result = loop_relocate_wake(&bridge->loop, fd);
+	int error = errno;
+	pthread_mutex_unlock(&lock);
 	thread_restore_signals(&old);
-	errno = saved;
+	if (result < 0)
+		errno = error;
 	return result;
 }
 
 /* ---- fork -------------------------------------------------------------------------------- */
 
-void bridge_fork_prepare(void)
-{
-	pthread_mutex_lock(&lock);
-	if (bridge) {
-		pthread_mutex_lock(&bridge->door.lock);
-		pthread_mutex_lock(&bridge->loop.mailbox_lock);
-	}
-}
-
-void bridge_fork_parent(void)
-{
-	if (bridge) {
-		pthread_mutex_unlock(&bridge->loop.mailbox_lock);
-		pthread_mutex_unlock(&bridge->door.lock);
-	}
-	pthread_mutex_unlock(&lock);
-}
-
 /*
  * The copy of the bridge is left behind, not freed: freeing would have to walk what the parent's
- * thread was in the middle of. Only its descriptors matter, because a connection does not end while
- * a copy is open.
+ * thread was in the middle of. For the same reason its locks need not be held over the fork; they
+ * are made anew.
  */
 void bridge_fork_child(void)
 {
-	static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+	static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
+	static const pthread_cond_t fresh_cond = PTHREAD_COND_INITIALIZER;
 
-	lock = fresh;
+	lock = fresh_lock;
+	answered = fresh_cond;
 	bridge = NULL;
 	atomic_store(&door_ports[0], 0);
 	atomic_store(&door_ports[1], 0);

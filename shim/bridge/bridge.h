@@ -5,13 +5,14 @@
  *
  * One bridge per process, started by the first connection to a registry host: loopback listeners on
  * 127.0.0.1 and, when asked for, ::1, one thread named "meshshim" with all signals blocked, one
- * epoll loop. A forked child starts its own when it first needs one; a vfork child must not come
+ * epoll loop. That thread has a descriptor table of its own (thread.h): of the bridge, the program's
+ * table has the wake descriptor only. A forked child starts its own when it first needs one; a vfork child must not come
  * here (process.h).
  *
  * How a hook uses it:
  *     bridge_door(family, &door)          where to connect the program's socket to
  *     real.connect(fd, &door)             the kernel picks the local port
- *     bridge_expect(family, port, &dial)  that port's connection belongs to this dial
+ *     bridge_expect(family, local, &dial) the connection from there belongs to this dial
  * The bridge's accept may overtake bridge_expect(): it parks what it does not know, unread, for
  * a second, and closes what nobody claims. So no process but this one gets in (promise 8).
  *
@@ -44,9 +45,10 @@ struct dial {
 	socklen_t dialled_len;
 };
 
-/* Claim the connection that comes from this local port. Takes over dial->rules in any case.
- * Returns 0, or -1 when memory ran out (the connection will be closed). */
-int bridge_expect(int family, uint16_t local_port, const struct dial *dial);
+/* Claim the connection that comes from this local address (getsockname(2)) to the door of `family`.
+ * Takes over dial->rules in any case. Takes no memory. Returns 0, or -1 when there are too many
+ * claims (the connection will be closed). */
+int bridge_expect(int family, const struct sockaddr *local, const struct dial *dial);
 
 /*
  * If `peer` is this process's door (or was, in the process that we were forked from), the address
@@ -57,17 +59,13 @@ bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
 		    struct sockaddr_storage *dialled, socklen_t *len);
 
 /*
- * The program is about to dup2(2) onto one of our descriptors: move ours away first. Returns 0, or
- * -1 with errno when it cannot be moved.
+ * The program is about to dup2(2) onto the one descriptor that the bridge has in the program's table:
+ * move it away first. Returns 0, or -1 with errno when it cannot be moved.
  */
 int bridge_relocate(int fd);
 
-/*
- * Fork. prepare takes every lock of the bridge, so that the child's copy is whole; parent releases
- * them; child drops the copy: descriptors closed, no thread, not started.
- */
-void bridge_fork_prepare(void);
-void bridge_fork_parent(void);
+/* In a forked child: drop the copy; not started. Nothing has to be done before the fork or in the
+ * parent: the copy is never looked into. Async-signal-safe. */
 void bridge_fork_child(void);
 
 #endif

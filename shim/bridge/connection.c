@@ -6,7 +6,7 @@
 
 #include "shim/bridge/sock.h"
 #include "shim/container_of.h"
-#include "shim/fds.h"
+#include "shim/libc.h"
 
 static void watch_ready(struct watch *watch, uint32_t events)
 {
@@ -14,11 +14,6 @@ static void watch_ready(struct watch *watch, uint32_t events)
 
 	sock_ready(connection->sock, events);
 	connection->ready(connection, events);
-}
-
-static void watch_moved(struct watch *watch, int fd)
-{
-	sock_set_fd(container_of(watch, struct connection, watch)->sock, fd);
 }
 
 static void ignore(struct connection *connection, uint32_t events)
@@ -34,7 +29,7 @@ struct connection *connection_new(struct loop *loop, int fd)
 
 	if (!sock) {
 		free(connection);
-		fds_close(fd);
+		real.close(fd);
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -43,7 +38,6 @@ struct connection *connection_new(struct loop *loop, int fd)
 	connection->ready = ignore;
 	connection->watch.fd = -1;
 	connection->watch.ready = watch_ready;
-	connection->watch.moved = watch_moved;
 	if (loop_watch(loop, &connection->watch, fd,
 		       EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		int saved = errno;

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "shim/container_of.h"
-#include "shim/fds.h"
 #include "shim/libc.h"
 
 struct dialing {
@@ -134,7 +133,7 @@ static int open_socket(struct dialing *d, int family)
 	int fd, one = 1;
 
 	do
-		fd = fds_adopt(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+		fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	while (fd < 0 && errno == EMFILE && d->env->free_descriptor(d->env));
 	if (fd >= 0)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -157,7 +156,8 @@ static int attempt(struct dialing *d, struct sockaddr_storage *to)
 	if (fd < 0 ||
 	    (real.connect(fd, (struct sockaddr *)to, len) < 0 && errno != EINPROGRESS)) {
 		attempt_failed(d, UPSTREAM_CONNECT, strerror(errno));
-		fds_close(fd);
+		if (fd >= 0)
+			real.close(fd);
 		return -1;
 	}
 	d->connection = connection_new(d->env->loop, fd);

@@ -3,14 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <uthash.h>
+#include <time.h>
+#include <utlist.h>
 
+#include "shim/bridge/dialled.h"
 #include "shim/container_of.h"
-#include "shim/fds.h"
 #include "shim/libc.h"
 #include "shim/log.h"
 
@@ -21,187 +21,140 @@ static size_t family_index(int family)
 	return family == AF_INET6;
 }
 
-/* ---- what was dialled -------------------------------------------------------------------- */
-
-/* One per family of the door and local port; 5 MiB of address space, of which only the pages that
- * are used become memory. `door` is written last and read first. */
-struct dialled {
-	_Atomic uint32_t door; /* port of the door, 0: empty */
-	_Atomic uint32_t family_port; /* of what was dialled: family << 16 | port, network order */
-	_Atomic uint32_t scope;
-	_Atomic uint64_t address[2];
-};
-
-static struct dialled *_Atomic dialled_table;
-
-static struct dialled *dialled_entry(size_t index, uint16_t local_port)
-{
-	struct dialled *table = atomic_load_explicit(&dialled_table, memory_order_acquire);
-
-	return table ? &table[index << 16 | local_port] : NULL;
-}
-
-static int dialled_init(void)
-{
-	if (atomic_load(&dialled_table))
-		return 0;
-	void *table = mmap(NULL, sizeof(struct dialled) << 17, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (table == MAP_FAILED)
-		return -1;
-	atomic_store_explicit(&dialled_table, table, memory_order_release);
-	return 0;
-}
-
-static void dialled_remember(size_t index, uint16_t local_port, uint16_t door,
-			     const struct sockaddr_storage *to)
-{
-	struct dialled *e = dialled_entry(index, local_port);
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)to;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)to;
-	uint64_t address[2] = {0, 0};
-
-	if (to->ss_family == AF_INET)
-		memcpy(address, &v4->sin_addr, sizeof(v4->sin_addr));
-	else
-		memcpy(address, &v6->sin6_addr, sizeof(v6->sin6_addr));
-	atomic_store(&e->door, 0);
-	atomic_store(&e->family_port, (uint32_t)to->ss_family << 16 | v4->sin_port);
-	atomic_store(&e->scope, to->ss_family == AF_INET6 ? v6->sin6_scope_id : 0);
-	atomic_store(&e->address[0], address[0]);
-	atomic_store(&e->address[1], address[1]);
-	atomic_store(&e->door, door);
-}
-
-/* The loopback address that doors of a family listen on. A v4-mapped one counts as IPv4. */
-static bool is_door_address(const struct sockaddr *peer, size_t *index, uint16_t *port)
-{
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
-
-	if (peer->sa_family == AF_INET) {
-		*index = 0;
-		*port = ntohs(v4->sin_port);
-		return v4->sin_addr.s_addr == htonl(INADDR_LOOPBACK);
-	}
-	if (peer->sa_family != AF_INET6)
-		return false;
-	*port = ntohs(v6->sin6_port);
-	if (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) {
-		*index = 1;
-		return true;
-	}
-	*index = 0;
-	return IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) &&
-	       v6->sin6_addr.s6_addr32[3] == htonl(INADDR_LOOPBACK);
-}
-
-bool door_dialled(const struct sockaddr *peer, uint16_t local_port, struct sockaddr_storage *out,
-		  socklen_t *len)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-	size_t index;
-	uint16_t port;
-
-	if (!is_door_address(peer, &index, &port))
-		return false;
-	struct dialled *e = dialled_entry(index, local_port);
-	if (!e || atomic_load(&e->door) != port)
-		return false;
-	uint32_t family_port = atomic_load(&e->family_port);
-	uint64_t address[2] = {atomic_load(&e->address[0]), atomic_load(&e->address[1])};
-
-	memset(out, 0, sizeof(*out));
-	out->ss_family = (sa_family_t)(family_port >> 16);
-	v4->sin_port = (in_port_t)family_port;
-	if (out->ss_family == AF_INET) {
-		memcpy(&v4->sin_addr, address, sizeof(v4->sin_addr));
-		*len = sizeof(*v4);
-	} else {
-		memcpy(&v6->sin6_addr, address, sizeof(v6->sin6_addr));
-		v6->sin6_scope_id = atomic_load(&e->scope);
-		*len = sizeof(*v6);
-	}
-	return true;
-}
-
 /* ---- claims and parked connections ------------------------------------------------------- */
 
-struct door_entry {
-	uint32_t key; /* family index << 16 | local port */
-	struct door *door;
-	struct claim *claim; /* NULL: parked, not claimed yet */
-	struct watch watch;  /* the parked connection; -1: only a claim, it has not come yet */
-	struct timer expiry;
-	UT_hash_handle hh;
+/* The program's end of a connection. IPv4 as v4-mapped IPv6. */
+struct door_key {
+	struct in6_addr address;
+	uint16_t port;
+	uint16_t family_index; /* of the door */
 };
 
-struct claim *claim_new(const struct dial *dial)
-{
-	struct claim *claim = calloc(1, sizeof(*claim));
+struct door_entry {
+	struct door_key key;
+	struct door *door;
+	bool claimed;
+	struct claim claim;  /* if claimed */
+	uint64_t claimed_at; /* ms */
+	struct watch watch;  /* the parked connection; -1: only a claim, it has not come yet */
+	struct timer expiry;
+	struct door_entry *next_in_bucket;
+	struct door_entry *next, *prev; /* parked */
+};
 
-	if (!claim) {
-		rules_unref(dial->rules);
-		return NULL;
-	}
-	claim->rules = dial->rules;
-	claim->kind = dial->kind;
-	claim->cluster = dial->cluster;
-	claim->port = dial->port;
-	strncpy(claim->name, dial->name, sizeof(claim->name) - 1);
-	memcpy(&claim->dialled, dial->dialled,
-	       dial->dialled_len < sizeof(claim->dialled) ? dial->dialled_len :
-							    sizeof(claim->dialled));
-	return claim;
-}
-
-void claim_free(struct claim *claim)
+void claim_release(struct claim *claim)
 {
-	if (!claim)
-		return;
 	rules_unref(claim->rules);
-	free(claim);
+	claim->rules = NULL;
 }
 
-static struct door_entry *entry_find(struct door *door, uint32_t key)
+static uint64_t coarse_ms(void)
 {
-	struct door_entry *entry;
+	struct timespec ts;
 
-	HASH_FIND(hh, door->entries, &key, sizeof(key), entry);
-	return entry;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static struct door_entry *entry_add(struct door *door, uint32_t key)
+static struct door_key make_key(size_t index, const struct sockaddr *local)
 {
-	struct door_entry *entry = calloc(1, sizeof(*entry));
+	struct door_key key;
 
-	if (!entry)
-		return NULL;
-	entry->door = door;
-	entry->key = key;
-	entry->watch.fd = -1;
-	HASH_ADD(hh, door->entries, key, sizeof(key), entry);
-	if (!entry->hh.tbl) { /* HASH_NONFATAL_OOM: it was not added */
-		free(entry);
-		return NULL;
+	memset(&key, 0, sizeof(key));
+	key.family_index = (uint16_t)index;
+	if (local->sa_family == AF_INET) {
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)local;
+
+		key.address.s6_addr[10] = key.address.s6_addr[11] = 0xff;
+		memcpy(&key.address.s6_addr[12], &v4->sin_addr, sizeof(v4->sin_addr));
+		key.port = ntohs(v4->sin_port);
+	} else {
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)local;
+
+		key.address = v6->sin6_addr;
+		key.port = ntohs(v6->sin6_port);
 	}
+	return key;
+}
+
+static struct door_entry **bucket_of(struct door *door, const struct door_key *key)
+{
+	return &door->buckets[key->port % DOOR_BUCKETS]; /* ephemeral ports are spread evenly */
+}
+
+static struct door_entry *entry_find(struct door *door, const struct door_key *key)
+{
+	struct door_entry *entry = *bucket_of(door, key);
+
+	while (entry && memcmp(&entry->key, key, sizeof(*key)))
+		entry = entry->next_in_bucket;
 	return entry;
 }
 
-/* Out of the table, with both locks held; a parked descriptor is the caller's then. */
-static int entry_remove(struct door *door, struct door_entry *entry)
+/* A claim that nothing came in for in time. Its port may be somebody else's by now. */
+static bool is_void(const struct door_entry *entry)
 {
+	return entry->watch.fd < 0 && coarse_ms() - entry->claimed_at > DOOR_CLAIM_MS;
+}
+
+/* Out of the table, with the lock held; a parked descriptor is the caller's then, and so is what
+ * the claim holds, if `claim` is not NULL. */
+static int entry_remove(struct door_entry *entry, struct claim *claim)
+{
+	struct door *door = entry->door;
+	struct door_entry **link = bucket_of(door, &entry->key);
 	int fd = entry->watch.fd;
 
 	if (fd >= 0) {
 		loop_unwatch(door->loop, &entry->watch);
 		timer_clear(door->loop, &entry->expiry);
+		DL_DELETE(door->parked, entry);
 		door->n_parked--;
 	}
-	HASH_DEL(door->entries, entry);
-	free(entry);
+	if (claim)
+		*claim = entry->claim;
+	else if (entry->claimed)
+		claim_release(&entry->claim);
+	while (*link != entry)
+		link = &(*link)->next_in_bucket;
+	*link = entry->next_in_bucket;
+	entry->next_in_bucket = door->free_entries;
+	door->free_entries = entry;
 	return fd;
+}
+
+/* Make room by throwing void claims away: rare, and then worth a walk. */
+static void sweep(struct door *door)
+{
+	for (size_t i = 0; i < DOOR_BUCKETS; i++)
+		for (struct door_entry *entry = door->buckets[i], *next; entry; entry = next) {
+			next = entry->next_in_bucket;
+			if (is_void(entry))
+				entry_remove(entry, NULL);
+		}
+}
+
+static struct door_entry *entry_add(struct door *door, const struct door_key *key)
+{
+	struct door_entry **bucket = bucket_of(door, key), *entry;
+
+	if (!door->free_entries && door->n_entries == DOOR_ENTRIES)
+		sweep(door);
+	if (door->free_entries) {
+		entry = door->free_entries;
+		door->free_entries = entry->next_in_bucket;
+	} else if (door->n_entries < DOOR_ENTRIES) {
+		entry = &door->entries[door->n_entries++];
+	} else {
+		return NULL;
+	}
+	memset(entry, 0, sizeof(*entry));
+	entry->key = *key;
+	entry->door = door;
+	entry->watch.fd = -1;
+	entry->next_in_bucket = *bucket;
+	*bucket = entry;
+	return entry;
 }
 
 static void close_hard(int fd)
@@ -209,20 +162,21 @@ static void close_hard(int fd)
 	struct linger linger = {.l_onoff = 1, .l_linger = 0};
 
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	fds_close(fd);
+	real.close(fd);
 }
 
 static void parked_expired(struct timer *timer)
 {
 	struct door_entry *entry = container_of(timer, struct door_entry, expiry);
 	struct door *door = entry->door;
+	struct claim claim;
 
 	pthread_mutex_lock(&door->lock);
-	struct claim *claim = entry->claim;
-	int fd = entry_remove(door, entry);
+	bool claimed = entry->claimed;
+	int fd = entry_remove(entry, &claim);
 	pthread_mutex_unlock(&door->lock);
-	if (claim) {
-		door->admit(door, fd, claim);
+	if (claimed) {
+		door->admit(door, fd, &claim);
 		return;
 	}
 	log_info("closed a connection to the bridge that nobody in this process made");
@@ -240,6 +194,7 @@ static void run_claimed(struct task *task)
 {
 	struct door *door = container_of(task, struct door, claimed);
 	struct door_entry *entry;
+	struct claim claim;
 
 	/* Once only: from here on a claim may post the task anew, and it must not be queued twice.
 	 * What that claim is for is found below or by the next run. */
@@ -248,37 +203,52 @@ static void run_claimed(struct task *task)
 	pthread_mutex_unlock(&door->lock);
 	for (;;) {
 		pthread_mutex_lock(&door->lock);
-		for (entry = door->entries; entry; entry = entry->hh.next)
-			if (entry->claim && entry->watch.fd >= 0)
+		DL_FOREACH(door->parked, entry)
+			if (entry->claimed)
 				break;
-		if (!entry) {
-			pthread_mutex_unlock(&door->lock);
-			return;
-		}
-		struct claim *claim = entry->claim;
-		int fd = entry_remove(door, entry);
+		int fd = entry ? entry_remove(entry, &claim) : -1;
 		pthread_mutex_unlock(&door->lock);
-		door->admit(door, fd, claim);
+		if (fd < 0)
+			return;
+		door->admit(door, fd, &claim);
 	}
 }
 
-int door_expect(struct door *door, int family, uint16_t local_port, struct claim *claim)
+static void claim_fill(struct claim *claim, const struct dial *dial)
 {
-	uint32_t key = (uint32_t)(family_index(family) << 16 | local_port);
+	size_t len = dial->dialled_len;
+
+	memset(claim, 0, sizeof(*claim));
+	claim->rules = dial->rules;
+	claim->kind = dial->kind;
+	claim->cluster = dial->cluster;
+	claim->port = dial->port;
+	strncpy(claim->name, dial->name, sizeof(claim->name) - 1);
+	memcpy(&claim->dialled, dial->dialled,
+	       len < sizeof(claim->dialled) ? len : sizeof(claim->dialled));
+}
+
+int door_expect(struct door *door, int family, const struct sockaddr *local,
+		const struct dial *dial)
+{
+	size_t index = family_index(family);
+	struct door_key key = make_key(index, local);
 	int result = 0;
 
-	dialled_remember(family_index(family), local_port,
-			 door->listeners[family_index(family)].port, &claim->dialled);
+	dialled_remember(family, key.port, door->listeners[index].port, dial->dialled);
 	pthread_mutex_lock(&door->lock);
-	struct door_entry *entry = entry_find(door, key);
+	struct door_entry *entry = entry_find(door, &key);
 	if (!entry)
-		entry = entry_add(door, key);
+		entry = entry_add(door, &key);
 	if (!entry) {
-		claim_free(claim);
+		rules_unref(dial->rules);
 		result = -1;
 	} else {
-		claim_free(entry->claim); /* its connection never came */
-		entry->claim = claim;
+		if (entry->claimed) /* its connection never came */
+			claim_release(&entry->claim);
+		claim_fill(&entry->claim, dial);
+		entry->claimed = true;
+		entry->claimed_at = coarse_ms();
 		if (entry->watch.fd >= 0 && !door->claimed_posted) {
 			door->claimed_posted = true;
 			loop_post(door->loop, &door->claimed);
@@ -288,46 +258,86 @@ int door_expect(struct door *door, int family, uint16_t local_port, struct claim
 	return result;
 }
 
-/* A connection from `key` came in. Returns its claim, or NULL: parked or closed. */
-static struct claim *come_in(struct door *door, uint32_t key, int fd)
+/* Keep it unread until its claim comes. Returns 0, or -1: it is to be closed. */
+static int park(struct door *door, const struct door_key *key, int fd)
 {
-	struct claim *claim = NULL;
+	if (door->n_parked == DOOR_PARK_MAX)
+		close_hard(entry_remove(door->parked, NULL));
+	struct door_entry *entry = entry_add(door, key);
+
+	if (!entry)
+		return -1;
+	entry->watch.ready = parked_ready;
+	entry->expiry.fire = parked_expired;
+	if (loop_watch(door->loop, &entry->watch, fd, EPOLLET) < 0) {
+		entry_remove(entry, NULL);
+		return -1;
+	}
+	DL_APPEND(door->parked, entry);
+	door->n_parked++;
+	timer_set(door->loop, &entry->expiry, DOOR_PARK_MS);
+	return 0;
+}
+
+/* A connection came in. */
+static void come_in(struct door *door, const struct door_key *key, int fd)
+{
+	struct claim claim;
+	bool claimed = false;
 
 	pthread_mutex_lock(&door->lock);
 	struct door_entry *entry = entry_find(door, key);
 	if (entry && entry->watch.fd >= 0) {
-		/* The same port again: the parked one is gone for good, whoever it was. */
-		struct claim *stale = entry->claim;
-
-		close_hard(entry_remove(door, entry));
-		claim_free(stale);
+		/* The same address again: the parked one is gone for good, whoever it was. */
+		close_hard(entry_remove(entry, NULL));
+		entry = NULL;
+	} else if (entry && is_void(entry)) {
+		entry_remove(entry, NULL);
 		entry = NULL;
 	}
 	if (entry) {
-		claim = entry->claim;
-		entry_remove(door, entry);
-	} else if (door->n_parked < DOOR_PARK_MAX && (entry = entry_add(door, key))) {
-		entry->watch.ready = parked_ready;
-		entry->expiry.fire = parked_expired;
-		if (loop_watch(door->loop, &entry->watch, fd, EPOLLET) == 0) {
-			door->n_parked++;
-			timer_set(door->loop, &entry->expiry, DOOR_PARK_MS);
-			fd = -1;
-		} else {
-			entry_remove(door, entry);
-		}
+		claimed = true;
+		entry_remove(entry, &claim);
+	} else if (park(door, key, fd) < 0) {
+		close_hard(fd);
 	}
 	pthread_mutex_unlock(&door->lock);
-	if (!claim && fd >= 0)
-		close_hard(fd);
-	return claim;
+	if (claimed)
+		door->admit(door, fd, &claim);
+}
+
+/* A connection that could not be taken in: a claim for it is void. */
+static void turn_away(struct door *door, const struct door_key *key)
+{
+	pthread_mutex_lock(&door->lock);
+	struct door_entry *entry = entry_find(door, key);
+	if (entry && entry->watch.fd < 0)
+		entry_remove(entry, NULL);
+	pthread_mutex_unlock(&door->lock);
 }
 
 /* ---- listeners --------------------------------------------------------------------------- */
 
-/* No descriptor is left to accept with. Returns true if it is worth trying again. */
-static bool make_room(struct door *door, int listener)
+/* accept4(2) for a listener; `key` is filled on success. */
+static int accept_one(struct listener *listener, struct door_key *key)
 {
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
+	int fd = accept4(listener->fd, (struct sockaddr *)&from, &len,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		*key = make_key((size_t)(listener - listener->door->listeners),
+				(struct sockaddr *)&from);
+	return fd;
+}
+
+/* No descriptor is left to accept with. Returns true if it is worth trying again. */
+static bool make_room(struct listener *listener)
+{
+	struct door *door = listener->door;
+	struct door_key key;
+
 	if (door->free_descriptor && door->free_descriptor(door))
 		return true;
 	if (door->reserve < 0)
@@ -335,15 +345,13 @@ static bool make_room(struct door *door, int listener)
 	/* End the first of those that wait: the program gets an error for this connection and no
 	 * other harm is done. */
 	log_warn("out of descriptors: a connection is refused");
-	fds_close(door->reserve);
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	real.close(door->reserve);
+	int fd = accept_one(listener, &key);
 	if (fd >= 0) {
-		struct linger linger = {.l_onoff = 1, .l_linger = 0};
-
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-		real.close(fd);
+		turn_away(door, &key);
+		close_hard(fd);
 	}
-	door->reserve = fds_adopt(fcntl(listener, F_DUPFD_CLOEXEC, 3));
+	door->reserve = fcntl(listener->fd, F_DUPFD_CLOEXEC, 3);
 	return fd >= 0;
 }
 
@@ -365,42 +373,26 @@ static void pause_listener(struct listener *listener)
 	timer_set(listener->door->loop, &listener->retry, DOOR_PARK_MS / 10);
 }
 
-static void listener_moved(struct watch *watch, int fd)
-{
-	container_of(watch, struct listener, watch)->fd = fd;
-}
-
 static void listener_ready(struct watch *watch, uint32_t events)
 {
 	struct listener *listener = container_of(watch, struct listener, watch);
-	struct door *door = listener->door;
-	uint32_t index = (uint32_t)(listener - door->listeners);
 
 	(void)events;
 	for (int i = 0; i < LOOP_BATCH; i++) {
-		struct sockaddr_storage from;
-		socklen_t len = sizeof(from);
-		int fd = accept4(watch->fd, (struct sockaddr *)&from, &len,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct door_key key;
+		int fd = accept_one(listener, &key);
 
-		if (fd < 0) {
-			if ((errno == EMFILE || errno == ENFILE) && make_room(door, watch->fd))
-				continue;
-			if (errno == ECONNABORTED || errno == EINTR)
-				continue;
-			if (errno != EAGAIN)
-				pause_listener(listener);
-			return;
-		}
-		fd = fds_adopt(fd);
-		if (fd < 0)
+		if (fd >= 0) {
+			come_in(listener->door, &key, fd);
 			continue;
-		uint16_t port = ntohs(from.ss_family == AF_INET ?
-					  ((struct sockaddr_in *)&from)->sin_port :
-					  ((struct sockaddr_in6 *)&from)->sin6_port);
-		struct claim *claim = come_in(door, index << 16 | port, fd);
-		if (claim)
-			door->admit(door, fd, claim);
+		}
+		if ((errno == EMFILE || errno == ENFILE) && make_room(listener))
+			continue;
+		if (errno == ECONNABORTED || errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			pause_listener(listener);
+		return;
 	}
 }
 
@@ -425,7 +417,7 @@ uint16_t door_listen(struct door *door, int family, struct err *err)
 
 	if (listener->port)
 		return listener->port;
-	int fd = fds_adopt(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		goto fail;
 	if (family == AF_INET6)
@@ -435,7 +427,6 @@ uint16_t door_listen(struct door *door, int family, struct err *err)
 		goto fail;
 	listener->fd = fd;
 	listener->watch.ready = listener_ready;
-	listener->watch.moved = listener_moved;
 	listener->retry.fire = listener_retry;
 	if (loop_watch(door->loop, &listener->watch, fd, EPOLLIN) < 0)
 		goto fail;
@@ -445,14 +436,18 @@ uint16_t door_listen(struct door *door, int family, struct err *err)
 fail:
 	err_set_errno(err, errno, "cannot listen on %s",
 		      family == AF_INET6 ? "[::1]" : "127.0.0.1");
-	fds_close(fd);
+	if (fd >= 0)
+		real.close(fd);
+	listener->fd = -1;
 	return 0;
 }
 
 int door_init(struct door *door, struct loop *loop, struct err *err)
 {
 	memset(door, 0, sizeof(*door));
-	if (dialled_init() < 0) {
+	door->entries = mmap(NULL, sizeof(struct door_entry) * DOOR_ENTRIES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (door->entries == MAP_FAILED || dialled_init() < 0) {
 		err_set_errno(err, errno, "no memory for the bridge");
 		return -1;
 	}
@@ -464,36 +459,27 @@ int door_init(struct door *door, struct loop *loop, struct err *err)
 	}
 	pthread_mutex_init(&door->lock, NULL);
 	/* Any descriptor will do; without one, running out of them later is only less graceful. */
-	door->reserve = fds_adopt(fcntl(loop->mailbox_watch.fd, F_DUPFD_CLOEXEC, 3));
+	door->reserve = fcntl(loop->mailbox_watch.fd, F_DUPFD_CLOEXEC, 3);
 	return 0;
 }
 
 void door_release(struct door *door)
 {
-	struct door_entry *entry, *tmp;
+	for (size_t i = 0; i < DOOR_BUCKETS; i++)
+		while (door->buckets[i]) {
+			int fd = entry_remove(door->buckets[i], NULL);
 
-	HASH_ITER (hh, door->entries, entry, tmp) {
-		claim_free(entry->claim);
-		fds_close(entry_remove(door, entry));
-	}
+			if (fd >= 0)
+				real.close(fd);
+		}
 	for (int i = 0; i < 2; i++) {
 		timer_clear(door->loop, &door->listeners[i].retry);
 		loop_unwatch(door->loop, &door->listeners[i].watch);
-		fds_close(door->listeners[i].fd);
-		door->listeners[i].port = 0;
+		if (door->listeners[i].fd >= 0)
+			real.close(door->listeners[i].fd);
 	}
-	fds_close(door->reserve);
+	if (door->reserve >= 0)
+		real.close(door->reserve);
+	munmap(door->entries, sizeof(struct door_entry) * DOOR_ENTRIES);
 	pthread_mutex_destroy(&door->lock);
-}
-
-int door_relocate(struct door *door, int fd)
-{
-	if (fd != door->reserve)
-		return 0;
-	int new_fd = fds_relocate(fd);
-
-	if (new_fd < 0)
-		return -1;
-	door->reserve = new_fd;
-	return 0;
 }

@@ -9,12 +9,12 @@
 
 #include "shim/bridge/sock.h"
 #include "shim/container_of.h"
-#include "shim/fds.h"
+#include "shim/libc.h"
 #include "shim/log.h"
 
 struct downstream {
 	struct downstreams *all;
-	struct claim *claim; /* its rules have gone to the exchange */
+	struct claim claim; /* its rules have gone to the exchange */
 	struct exchange *exchange; /* NULL: over, kept for a queued `again` only */
 	struct io *sock;
 	struct watch watch;
@@ -44,7 +44,6 @@ static void downstream_free(struct downstream *d)
 	if (d->queued) /* the task frees the rest */
 		return;
 	free(d->key);
-	claim_free(d->claim);
 	free(d);
 }
 
@@ -96,11 +95,6 @@ static void watch_ready(struct watch *watch, uint32_t events)
 	if (events & EPOLLERR)
 		exchange_abandon(d->exchange);
 	drive(d);
-}
-
-static void watch_moved(struct watch *watch, int fd)
-{
-	sock_set_fd(container_of(watch, struct downstream, watch)->sock, fd);
 }
 
 static void timer_fired(struct timer *timer)
@@ -219,19 +213,19 @@ static const struct exchange_ops ops = {
  * dialled if it is a real one, else what its name resolves to. */
 static void passthrough(struct downstream *d)
 {
-	const struct sockaddr *dialled_addr = (const struct sockaddr *)&d->claim->dialled;
+	const struct sockaddr *dialled_addr = (const struct sockaddr *)&d->claim.dialled;
 	const void *address = dialled_addr->sa_family == AF_INET ?
 				  (const void *)&((struct sockaddr_in *)dialled_addr)->sin_addr :
 				  (const void *)&((struct sockaddr_in6 *)dialled_addr)->sin6_addr;
 
-	d->endpoint.address = d->claim->name;
-	if (!registry_is_synthetic(dialled_addr, sizeof(d->claim->dialled)) &&
+	d->endpoint.address = d->claim.name;
+	if (!registry_is_synthetic(dialled_addr, sizeof(d->claim.dialled)) &&
 	    inet_ntop(dialled_addr->sa_family, address, d->literal, sizeof(d->literal)))
 		d->endpoint.address = d->literal;
-	d->endpoint.port = d->claim->port;
+	d->endpoint.port = d->claim.port;
 	d->cluster = (struct cluster){
-	    .host = d->claim->name,
-	    .port = d->claim->port,
+	    .host = d->claim.name,
+	    .port = d->claim.port,
 	    .protocol = PROTOCOL_TCP,
 	    .resolution = RESOLUTION_DNS,
 	    .endpoints = &d->endpoint,
@@ -243,23 +237,22 @@ static void passthrough(struct downstream *d)
 static int start(struct downstream *d)
 {
 	struct exchange_target target = {
-	    .rules = d->claim->rules,
-	    .kind = d->claim->kind,
-	    .cluster = d->claim->cluster,
-	    .name = d->claim->name,
-	    .port = d->claim->port,
+	    .rules = d->claim.rules,
+	    .kind = d->claim.kind,
+	    .cluster = d->claim.cluster,
+	    .name = d->claim.name,
+	    .port = d->claim.port,
 	};
 
 	if (target.kind == RULES_PASSTHROUGH) {
 		passthrough(d);
 		target.cluster = &d->cluster;
 	}
-	d->claim->rules = NULL;
 	d->exchange = exchange_new(&ops, d, d->sock, &target);
 	return d->exchange ? 0 : -1;
 }
 
-void downstream_start(struct downstreams *all, int fd, struct claim *claim)
+void downstream_start(struct downstreams *all, int fd, const struct claim *claim)
 {
 	struct downstream *d = calloc(1, sizeof(*d));
 	struct io *sock = d ? sock_io(fd, false) : NULL;
@@ -272,28 +265,26 @@ void downstream_start(struct downstreams *all, int fd, struct claim *claim)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &probe_s, sizeof(probe_s));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe_s, sizeof(probe_s));
 	if (!sock) {
-		fds_close(fd);
-		claim_free(claim);
+		real.close(fd);
+		rules_unref(claim->rules);
 		free(d);
 		return;
 	}
 	d->all = all;
-	d->claim = claim;
+	d->claim = *claim;
 	d->sock = sock;
 	d->watch.fd = -1;
 	d->watch.ready = watch_ready;
-	d->watch.moved = watch_moved;
 	d->timer.fire = timer_fired;
 	d->again.run = run_again;
 	if (loop_watch(all->loop, &d->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		io_close(sock, true);
-		claim_free(claim);
+		rules_unref(claim->rules);
 		free(d);
 		return;
 	}
-	if (start(d) < 0) { /* it has closed the socket */
+	if (start(d) < 0) { /* it has closed the socket and given the rules back */
 		loop_unwatch(all->loop, &d->watch);
-		claim_free(claim);
 		free(d);
 		return;
 	}

@@ -23,8 +23,9 @@ struct downstreams {
 	struct downstream *list;
 };
 
-/* Serve a connection until it ends. Takes over the descriptor and the claim, on failure too. */
-void downstream_start(struct downstreams *all, int fd, struct claim *claim);
+/* Serve a connection until it ends. Takes over the descriptor and what the claim holds, on failure
+ * too. */
+void downstream_start(struct downstreams *all, int fd, const struct claim *claim);
 
 /* Close all of them. For tests. */
 void downstreams_close(struct downstreams *all);

@@ -16,6 +16,7 @@
 
 #include "shim/container_of.h"
 #include "shim/fds.h"
+#include "shim/libc.h"
 
 static uint64_t clock_ms(void)
 {
@@ -60,7 +61,7 @@ static void wake(struct loop *loop)
 	uint64_t one = 1;
 
 	/* It can fail only when the counter is full, and then the loop is awake. */
-	if (write(loop->mailbox_watch.fd, &one, sizeof(one)) < 0)
+	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
 		return;
 }
 
@@ -73,8 +74,7 @@ void loop_post(struct loop *loop, struct task *task)
 	bool first = !loop->mailbox;
 	*loop->mailbox_tail = task;
 	loop->mailbox_tail = &task->next;
-	/* Inside the lock, so that the number cannot be relocated between reading and using it:
-	 * loop_relocate() takes the lock too. */
+	/* Inside the lock, so that the number cannot be relocated between reading and using it. */
 	if (first)
 		wake(loop);
 	pthread_mutex_unlock(&loop->mailbox_lock);
@@ -211,31 +211,16 @@ static int wait_ms(const struct loop *loop, int max_ms)
 	return max_ms >= 0 && (uint64_t)max_ms < left ? max_ms : (int)left;
 }
 
-static void park(struct loop *loop)
-{
-	loop->parked = true;
-	pthread_cond_broadcast(&loop->pause_cond);
-	while (loop->pauses)
-		pthread_cond_wait(&loop->pause_cond, loop->owner);
-	loop->parked = false;
-}
-
 void loop_turn(struct loop *loop, int max_ms)
 {
-	if (loop->pauses)
-		park(loop);
-	int epoll_fd = loop->epoll_fd, timeout = wait_ms(loop, max_ms);
+	int timeout = wait_ms(loop, max_ms);
 
 	pthread_mutex_unlock(loop->owner);
-	int n = epoll_wait(epoll_fd, loop->batch, LOOP_BATCH, timeout);
+	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout);
 	pthread_mutex_lock(loop->owner);
 
-	/* Whoever paused us while we waited may not be gone yet, and what was fetched is still
-	 * good afterwards: only numbers may have changed. */
 	loop->batch_n = n < 0 ? 0 : n;
 	loop->batch_i = 0;
-	if (loop->pauses)
-		park(loop);
 	loop->now = clock_ms();
 	while (loop->batch_i < loop->batch_n) {
 		struct epoll_event *event = &loop->batch[loop->batch_i++];
@@ -262,57 +247,18 @@ void loop_run(struct loop *loop, const bool *stop)
 	pthread_mutex_unlock(loop->owner);
 }
 
-void loop_pause(struct loop *loop)
-{
-	pthread_mutex_lock(loop->owner);
-	loop->pauses++;
-	wake(loop);
-	while (!loop->parked)
-		pthread_cond_wait(&loop->pause_cond, loop->owner);
-}
-
-void loop_resume(struct loop *loop)
-{
-	if (--loop->pauses == 0)
-		pthread_cond_broadcast(&loop->pause_cond);
-	pthread_mutex_unlock(loop->owner);
-}
-
-static int relocate_watch(struct loop *loop, struct watch *watch, int fd)
-{
-	struct epoll_event event = {.events = watch->events, .data.ptr = watch};
-	int new_fd = fds_relocate(fd);
-
-	if (new_fd < 0)
-		return -1;
-	/* epoll knows the pair (file, number): the old one must go before the number does. */
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, new_fd, &event) < 0)
-		return -1;
-	watch->fd = new_fd;
-	if (watch->moved)
-		watch->moved(watch, new_fd);
-	return 0;
-}
-
-int loop_relocate(struct loop *loop, int fd)
+int loop_relocate_wake(struct loop *loop, int fd)
 {
 	int result = 0;
 
 	pthread_mutex_lock(&loop->mailbox_lock);
-	if (fd == loop->epoll_fd) {
+	if (fd == loop->wake_fd) {
 		int new_fd = fds_relocate(fd);
 
 		if (new_fd < 0)
 			result = -1;
 		else
-			loop->epoll_fd = new_fd;
-	} else {
-		for (struct watch *w = loop->watches; w; w = w->next)
-			if (w->fd == fd) {
-				result = relocate_watch(loop, w, fd);
-				break;
-			}
+			loop->wake_fd = new_fd;
 	}
 	pthread_mutex_unlock(&loop->mailbox_lock);
 	return result;
@@ -324,34 +270,34 @@ int loop_init(struct loop *loop, pthread_mutex_t *owner, struct err *err)
 	loop->owner = owner;
 	loop->deferred_tail = &loop->deferred;
 	loop->mailbox_tail = &loop->mailbox;
-	loop->mailbox_watch.fd = -1;
+	loop->epoll_fd = loop->mailbox_watch.fd = -1;
 	loop->now = clock_ms();
-	loop->epoll_fd = fds_adopt(epoll_create1(EPOLL_CLOEXEC));
-	if (loop->epoll_fd < 0) {
-		err_set_errno(err, errno, "cannot make an epoll set");
-		return -1;
-	}
-	int fd = fds_adopt(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-
-	loop->mailbox_watch.ready = mailbox_ready;
-	if (fd < 0 || loop_watch(loop, &loop->mailbox_watch, fd, EPOLLIN) < 0) {
+	loop->wake_fd = fds_adopt(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (loop->wake_fd < 0) {
 		err_set_errno(err, errno, "cannot make an event descriptor");
-		fds_close(fd);
-		fds_close(loop->epoll_fd);
 		return -1;
 	}
 	pthread_mutex_init(&loop->mailbox_lock, NULL);
-	pthread_cond_init(&loop->pause_cond, NULL);
+	return 0;
+}
+
+int loop_open(struct loop *loop, int mailbox_fd, struct err *err)
+{
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop->mailbox_watch.ready = mailbox_ready;
+	if (loop->epoll_fd < 0 ||
+	    loop_watch(loop, &loop->mailbox_watch, mailbox_fd, EPOLLIN) < 0) {
+		err_set_errno(err, errno, "cannot make an epoll set");
+		return -1;
+	}
 	return 0;
 }
 
 void loop_release(struct loop *loop)
 {
-	int fd = loop->mailbox_watch.fd;
-
 	loop_unwatch(loop, &loop->mailbox_watch);
-	fds_close(fd);
-	fds_close(loop->epoll_fd);
+	if (loop->epoll_fd >= 0)
+		real.close(loop->epoll_fd);
+	fds_close(loop->wake_fd);
 	pthread_mutex_destroy(&loop->mailbox_lock);
-	pthread_cond_destroy(&loop->pause_cond);
 }

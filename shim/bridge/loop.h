@@ -5,8 +5,11 @@
  *
  * Threads and locks: a loop has one owner lock, given at start, held by the loop's thread whenever
  * it runs callbacks and released while it waits. Every function here wants that lock held, but for
- * loop_post(), the one call for other threads (its own lock is a leaf), and loop_pause() with
- * loop_resume().
+ * loop_init(), loop_post() and loop_relocate_wake(), which are for other threads (the mailbox's own
+ * lock is a leaf).
+ *
+ * Descriptors: the loop's thread may have a descriptor table of its own (thread.h). The one thing that
+ * other threads need is the wake descriptor, which exists in both tables; see `wake_fd`.
  */
 #ifndef SHIM_BRIDGE_LOOP_H
 #define SHIM_BRIDGE_LOOP_H
@@ -25,8 +28,6 @@ struct watch {
 	int fd; /* -1: not watched */
 	/* `events` are epoll's. May free the watch after loop_unwatch(). */
 	void (*ready)(struct watch *watch, uint32_t events);
-	/* The number changed (loop_relocate()). NULL: nobody else keeps it. */
-	void (*moved)(struct watch *watch, int fd);
 	uint32_t events;
 	struct watch *next, *prev;
 };
@@ -55,19 +56,22 @@ struct loop {
 	int batch_n, batch_i;
 
 	pthread_mutex_t *owner;
-	pthread_cond_t pause_cond; /* with owner */
-	int pauses;
-	bool parked; /* the thread waits for loop_resume() */
 
-	pthread_mutex_t mailbox_lock; /* leaf */
+	pthread_mutex_t mailbox_lock; /* leaf; for the rest */
 	struct task *mailbox, **mailbox_tail;
+	int wake_fd; /* the mailbox's eventfd in the table of those who post; one of fds.h */
 };
 
-/* Make epoll set and mailbox; their descriptors are entered with fds.h. Returns 0, or -1 with `err`
- * set and nothing to release. */
+/* Make the mailbox: tasks can be posted from now on. Returns 0, or -1 with `err` set and nothing to
+ * release. */
 int loop_init(struct loop *loop, pthread_mutex_t *owner, struct err *err);
 
-/* Close what loop_init() made. For loops that never ran, and for tests. */
+/* On the thread that is to run the loop: make the epoll set. `mailbox_fd` is the wake descriptor
+ * in this thread's table, taken over if it is another number. Returns 0, or -1 with `err` set. */
+int loop_open(struct loop *loop, int mailbox_fd, struct err *err);
+
+/* Undo loop_open(), if it was done, and loop_init(). Both from threads that share a table: for
+ * starts that failed, and for tests. */
 void loop_release(struct loop *loop);
 
 /* Run for ever. Called without the owner lock. Returns only when `*stop` (may be NULL) is true
@@ -101,16 +105,8 @@ void loop_defer(struct loop *loop, struct task *task);
 /* Run the task on the loop's thread soon. Any thread, no lock needed. */
 void loop_post(struct loop *loop, struct task *task);
 
-/*
- * Bring the loop's thread to a known place, where it is in no system call and remembers no
- * descriptor number. Any other thread, without the owner lock; returns with it held.
- * loop_resume() releases it.
- */
-void loop_pause(struct loop *loop);
-void loop_resume(struct loop *loop);
-
-/* While paused: give up the number `fd` if it belongs to this loop (see fds_relocate()). Returns 0,
- * or -1 with errno. */
-int loop_relocate(struct loop *loop, int fd);
+/* Another thread is about to dup2(2) onto the wake descriptor in its table: move it away. Nothing to
+ * do if `fd` is another one. Returns 0, or -1 with errno. */
+int loop_relocate_wake(struct loop *loop, int fd);
 
 #endif

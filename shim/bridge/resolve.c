@@ -16,6 +16,7 @@
 #include <utlist.h>
 
 #include "shim/container_of.h"
+#include "shim/fork.h"
 #include "shim/libc.h"
 #include "shim/thread.h"
 
@@ -82,8 +83,10 @@ static void *lookup_thread(void *arg)
 
 	thread_enter();
 	lookup->result.n = 0;
+	fork_hold();
 	lookup->gai_error = real.getaddrinfo(lookup->name, NULL, &hints, &list);
 	lookup->sys_error = errno;
+	fork_release();
 	for (struct addrinfo *ai = list; ai && lookup->result.n < RESOLVE_MAX; ai = ai->ai_next)
 		if (ai->ai_addrlen <= sizeof(lookup->result.list[0]))
 			memcpy(&lookup->result.list[lookup->result.n++], ai->ai_addr,

@@ -6,7 +6,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "shim/fds.h"
 #include "shim/libc.h"
 
 struct sock {
@@ -120,7 +119,7 @@ static void sock_close(struct io *io, bool reset)
 
 	if (reset)
 		setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop));
-	fds_close(sock->fd);
+	real.close(sock->fd);
 	free(sock);
 }
 
@@ -161,9 +160,4 @@ void sock_ready(struct io *io, uint32_t epoll_events)
 int sock_fd(const struct io *io)
 {
 	return ((const struct sock *)io)->fd;
-}
-
-void sock_set_fd(struct io *io, int fd)
-{
-	((struct sock *)io)->fd = fd;
 }

@@ -21,9 +21,9 @@
 #include "shim/bridge/io.h"
 
 /*
- * A stream over `fd`, which must be non-blocking and one of the shim's own (fds.h). `connecting`:
+ * A stream over `fd`, which must be non-blocking. `connecting`:
  * connect(2) gave EINPROGRESS; io_handshake() tells the outcome. On success the descriptor belongs
- * to the stream and is closed with fds_close(). NULL: no memory, `fd` is left to the caller.
+ * to the stream and is closed with it. NULL: no memory, `fd` is left to the caller.
  */
 struct io *sock_io(int fd, bool connecting) __attribute__((warn_unused_result));
 
@@ -31,8 +31,6 @@ struct io *sock_io(int fd, bool connecting) __attribute__((warn_unused_result));
  * sock_io() returned, not a stream above it. */
 void sock_ready(struct io *io, uint32_t epoll_events);
 
-/* The descriptor, and its new number after fds_relocate(). */
 int sock_fd(const struct io *io);
-void sock_set_fd(struct io *io, int fd);
 
 #endif

@@ -44,6 +44,7 @@ static void setup(void)
 
 	libc_bind();
 	ck_assert_int_eq(loop_init(&loop, &owner, &err), 0);
+	ck_assert_int_eq(loop_open(&loop, loop.wake_fd, &err), 0);
 	pthread_mutex_lock(&owner);
 	env.loop = &loop;
 	env.resolver = resolver_new(&loop, &err);

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "loopback.h"
+#include "shim/bridge/dialled.h"
 #include "shim/bridge/door.h"
-#include "shim/fds.h"
 #include "shim/libc.h"
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
@@ -22,22 +22,20 @@ static char admitted_name[REGISTRY_NAME_MAX + 1];
 
 static uint16_t next_claims[4]; /* claimed from within admit(), as other threads may do */
 
-static struct claim *make_claim(const char *name);
+static int expect(uint16_t local, const char *name);
 
-static void admit(struct door *d, int fd, struct claim *claim)
+static void admit(struct door *d, int fd, const struct claim *claim)
 {
 	for (int i = 0; i < 4; i++)
 		if (next_claims[i]) {
-			door_expect(&door, AF_INET, next_claims[i], make_claim("next"));
+			expect(next_claims[i], "next");
 			next_claims[i] = 0;
 			break;
 		}
 	ck_assert_ptr_eq(d, &door);
-	ck_assert(fds_is_ours(fd));
 	strcpy(admitted_name, claim->name);
 	admitted++;
-	claim_free(claim);
-	fds_close(fd);
+	close(fd);
 }
 
 static void setup(void)
@@ -46,6 +44,7 @@ static void setup(void)
 
 	libc_bind();
 	ck_assert_int_eq(loop_init(&loop, &owner, &err), 0);
+	ck_assert_int_eq(loop_open(&loop, loop.wake_fd, &err), 0);
 	ck_assert_int_eq(door_init(&door, &loop, &err), 0);
 	door.admit = admit;
 	pthread_mutex_lock(&owner);
@@ -61,9 +60,10 @@ static void teardown(void)
 	loop_release(&loop);
 }
 
-static struct claim *make_claim(const char *name)
+static int expect_from(const char *address, uint16_t local, const char *name)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80)};
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(local)};
 	struct dial dial = {.kind = RULES_HTTP,
 			    .name = name,
 			    .port = 80,
@@ -71,7 +71,13 @@ static struct claim *make_claim(const char *name)
 			    .dialled_len = sizeof(to)};
 
 	inet_pton(AF_INET, "240.240.1.2", &to.sin_addr);
-	return claim_new(&dial);
+	inet_pton(AF_INET, address, &from.sin_addr);
+	return door_expect(&door, AF_INET, (struct sockaddr *)&from, &dial);
+}
+
+static int expect(uint16_t local, const char *name)
+{
+	return expect_from("127.0.0.1", local, name);
 }
 
 static bool closed(int fd)
@@ -86,7 +92,7 @@ START_TEST(claimed_before_accept)
 	uint16_t local;
 	int fd = loopback_connect(port, &local);
 
-	ck_assert_int_eq(door_expect(&door, AF_INET, local, make_claim("a.example")), 0);
+	ck_assert_int_eq(expect(local, "a.example"), 0);
 	loop_turn(&loop, -1);
 	ck_assert_int_eq(admitted, 1);
 	ck_assert_str_eq(admitted_name, "a.example");
@@ -103,7 +109,7 @@ START_TEST(claimed_after_accept)
 	loop_turn(&loop, -1);
 	ck_assert_int_eq(admitted, 0);
 	ck_assert_uint_eq(door.n_parked, 1);
-	ck_assert_int_eq(door_expect(&door, AF_INET, local, make_claim("b.example")), 0);
+	ck_assert_int_eq(expect(local, "b.example"), 0);
 	loop_turn(&loop, -1);
 	ck_assert_int_eq(admitted, 1);
 	ck_assert_uint_eq(door.n_parked, 0);
@@ -122,7 +128,7 @@ START_TEST(claims_while_claims_are_served)
 		loop_turn(&loop, -1);
 	for (int i = 0; i < 4; i++)
 		next_claims[i] = local[i + 1];
-	ck_assert_int_eq(door_expect(&door, AF_INET, local[0], make_claim("first")), 0);
+	ck_assert_int_eq(expect(local[0], "first"), 0);
 	while (admitted < 5)
 		loop_turn(&loop, -1);
 	loop_turn(&loop, 0); /* whatever was posted meanwhile ends */
@@ -154,6 +160,7 @@ START_TEST(parking_is_bounded)
 	for (int i = 0; i < 4; i++)
 		loop_turn(&loop, 0);
 	ck_assert_uint_eq(door.n_parked, DOOR_PARK_MAX);
+	/* The oldest had to go. */
 	for (int i = 0; i < n; i++) {
 		fcntl(fds[i], F_SETFL, O_NONBLOCK);
 		char byte;
@@ -166,9 +173,60 @@ END_TEST
 
 START_TEST(a_claim_that_never_came_is_replaced)
 {
-	ck_assert_int_eq(door_expect(&door, AF_INET, 4242, make_claim("old")), 0);
-	ck_assert_int_eq(door_expect(&door, AF_INET, 4242, make_claim("new")), 0);
-	/* both are freed at the end: the leak checker is the judge */
+	ck_assert_int_eq(expect(4242, "old"), 0);
+	ck_assert_int_eq(expect(4242, "new"), 0);
+	ck_assert_uint_eq(door.n_entries, 1);
+}
+END_TEST
+
+START_TEST(another_address_is_another_program)
+{
+	uint16_t local;
+	int fd = loopback_connect(port, &local);
+
+	/* The claim is for the same port of another loopback address. */
+	ck_assert_int_eq(expect_from("127.0.0.2", local, "victim"), 0);
+	loop_turn(&loop, -1);
+	ck_assert_int_eq(admitted, 0);
+	ck_assert_uint_eq(door.n_parked, 1);
+	close(fd);
+}
+END_TEST
+
+START_TEST(claims_are_bounded)
+{
+	int taken = 0;
+
+	/* No memory is taken and nothing grows: what is too much is refused. */
+	for (int i = 0; i < DOOR_ENTRIES + 10; i++)
+		taken += expect((uint16_t)(1024 + i), "many") == 0;
+	ck_assert_int_eq(taken, DOOR_ENTRIES);
+}
+END_TEST
+
+START_TEST(a_claim_is_used_once)
+{
+	uint16_t local;
+	int fd = loopback_connect(port, &local);
+
+	ck_assert_int_eq(expect(local, "first"), 0);
+	loop_turn(&loop, -1);
+	ck_assert_int_eq(admitted, 1);
+	/* The claim is used up: the same address once more is a stranger. */
+	close(fd);
+	struct sockaddr_in me = {.sin_family = AF_INET, .sin_port = htons(local)};
+	int again = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+	inet_pton(AF_INET, "127.0.0.1", &me.sin_addr);
+	setsockopt(again, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	ck_assert_int_eq(bind(again, (struct sockaddr *)&me, sizeof(me)), 0);
+	struct sockaddr_in to = me;
+	to.sin_port = htons(port);
+	if (connect(again, (struct sockaddr *)&to, sizeof(to)) == 0) {
+		loop_turn(&loop, -1);
+		ck_assert_int_eq(admitted, 1);
+	}
+	close(again);
 }
 END_TEST
 
@@ -183,31 +241,30 @@ START_TEST(remembers_what_was_dialled)
 	char text[64];
 
 	inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
-	ck_assert(!door_dialled((struct sockaddr *)&peer, 5555, &out, &len));
-	ck_assert_int_eq(door_expect(&door, AF_INET, 5555, make_claim("x")), 0);
-	ck_assert(door_dialled((struct sockaddr *)&peer, 5555, &out, &len));
+	ck_assert(!dialled_find((struct sockaddr *)&peer, 5555, &out, &len));
+	ck_assert_int_eq(expect(5555, "x"), 0);
+	ck_assert(dialled_find((struct sockaddr *)&peer, 5555, &out, &len));
 	ck_assert_int_eq(out.ss_family, AF_INET);
 	ck_assert_uint_eq(len, sizeof(struct sockaddr_in));
 	inet_ntop(AF_INET, &((struct sockaddr_in *)&out)->sin_addr, text, sizeof(text));
 	ck_assert_str_eq(text, "240.240.1.2");
 	ck_assert_uint_eq(ntohs(((struct sockaddr_in *)&out)->sin_port), 80);
-	ck_assert(door_dialled((struct sockaddr *)&mapped, 5555, &out, &len));
+	ck_assert(dialled_find((struct sockaddr *)&mapped, 5555, &out, &len));
 	/* not the door */
 	peer.sin_port ^= 1;
-	ck_assert(!door_dialled((struct sockaddr *)&peer, 5555, &out, &len));
+	ck_assert(!dialled_find((struct sockaddr *)&peer, 5555, &out, &len));
 	peer.sin_port ^= 1;
 	inet_pton(AF_INET, "127.0.0.2", &peer.sin_addr);
-	ck_assert(!door_dialled((struct sockaddr *)&peer, 5555, &out, &len));
+	ck_assert(!dialled_find((struct sockaddr *)&peer, 5555, &out, &len));
 }
 END_TEST
 
-START_TEST(out_of_descriptors)
+/* Take every number below the present end. */
+static void use_up_descriptors(int fd)
 {
-	struct rlimit limit = {0};
-	int fd = loopback_connect(port, NULL);
+	struct rlimit limit;
 	int first = dup(fd);
 
-	/* Every number below the limit is taken, and the limit is at the next free one. */
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = (rlim_t)first;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -215,11 +272,37 @@ START_TEST(out_of_descriptors)
 	while (dup(fd) >= 0)
 		continue;
 	ck_assert_int_eq(errno, EMFILE);
-	/* The reserve lies above the new limit, so that closing it helps nobody: the listener
-	 * rests instead of spinning, and the connection waits. */
+}
+
+START_TEST(out_of_descriptors)
+{
+	uint16_t local;
+	int fd = loopback_connect(port, &local);
+
+	/* This connection is refused, its claim is void, and the next one is served. */
+	ck_assert_int_eq(expect(local, "refused"), 0);
+	use_up_descriptors(fd);
+	loop_turn(&loop, 0);
+	ck_assert(closed(fd));
+	ck_assert_int_eq(admitted, 0);
+	ck_assert_int_ge(door.reserve, 0);
+	ck_assert_ptr_nonnull(door.free_entries);
+}
+END_TEST
+
+START_TEST(out_of_descriptors_without_reserve)
+{
+	struct rlimit limit;
+	int fd = loopback_connect(port, NULL);
+
+	use_up_descriptors(fd);
+	dup2(fd, door.reserve); /* it stays taken */
+	door.reserve = -1;
+	/* The listener rests instead of spinning, and the connection waits. */
 	loop_turn(&loop, 0);
 	ck_assert_int_eq(admitted, 0);
 	ck_assert_int_eq(door.listeners[0].watch.fd, -1);
+	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	while (!door.n_parked)
@@ -241,8 +324,12 @@ Suite *door_suite(void)
 	tcase_add_test(all, strangers_are_closed);
 	tcase_add_test(all, parking_is_bounded);
 	tcase_add_test(all, a_claim_that_never_came_is_replaced);
+	tcase_add_test(all, another_address_is_another_program);
+	tcase_add_test(all, claims_are_bounded);
+	tcase_add_test(all, a_claim_is_used_once);
 	tcase_add_test(all, remembers_what_was_dialled);
 	tcase_add_test(all, out_of_descriptors);
+	tcase_add_test(all, out_of_descriptors_without_reserve);
 	suite_add_tcase(suite, all);
 	return suite;
 }

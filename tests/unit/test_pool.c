@@ -7,7 +7,6 @@
 
 #include "loopback.h"
 #include "shim/bridge/pool.h"
-#include "shim/fds.h"
 #include "shim/libc.h"
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
@@ -22,6 +21,7 @@ static void setup(void)
 
 	libc_bind();
 	ck_assert_int_eq(loop_init(&loop, &owner, &err), 0);
+	ck_assert_int_eq(loop_open(&loop, loop.wake_fd, &err), 0);
 	pthread_mutex_lock(&owner);
 	pool = pool_new(&loop, &err);
 	ck_assert_ptr_nonnull(pool);
@@ -39,7 +39,7 @@ static void teardown(void)
 /* A connection with its origin's end. */
 static struct connection *connection(const char *key, int *peer)
 {
-	int fd = fds_adopt(loopback_connect(port, NULL));
+	int fd = loopback_connect(port, NULL);
 
 	*peer = accept(listener, NULL, NULL);
 	ck_assert_int_ge(*peer, 0);

@@ -72,6 +72,7 @@ static void setup(void)
 	real.getaddrinfo = slow_getaddrinfo;
 	sem_init(&go, 0, 0);
 	ck_assert_int_eq(loop_init(&loop, &owner, &err), 0);
+	ck_assert_int_eq(loop_open(&loop, loop.wake_fd, &err), 0);
 	pthread_mutex_lock(&owner);
 	resolver = resolver_new(&loop, &err);
 	ck_assert_ptr_nonnull(resolver);

@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "shim/fds.h"
 #include "shim/libc.h"
 
 static struct sockaddr_in loopback(void)
@@ -37,7 +36,7 @@ static int listener(struct sockaddr_in *addr)
 
 static int dial(const struct sockaddr_in *addr)
 {
-	int fd = fds_adopt(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ge(fd, 0);
 	int result = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
@@ -256,7 +255,7 @@ START_TEST(a_failed_write_raises_no_signal_and_leaves_reads_alone)
 
 	signal(SIGPIPE, SIG_DFL);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	struct io *io = sock_io(fds_adopt(pair[0]), false);
+	struct io *io = sock_io(pair[0], false);
 	ck_assert_int_eq(io_handshake(io), 0);
 	ck_assert_int_eq(write(pair[1], "413", 3), 3);
 	close(pair[1]);
@@ -266,27 +265,6 @@ START_TEST(a_failed_write_raises_no_signal_and_leaves_reads_alone)
 	ck_assert_int_eq(io_shutdown(io), IO_ERR);
 	ck_assert_int_eq(io_read(io, data, sizeof(data)), 3);
 	io_close(io, false);
-}
-END_TEST
-
-START_TEST(the_descriptor_can_move)
-{
-	int peer;
-	char data[4];
-	struct io *io = connected(&peer);
-	int before = sock_fd(io);
-	int moved = fds_relocate(before);
-
-	ck_assert_int_ge(moved, 0);
-	sock_set_fd(io, moved);
-	ck_assert_int_eq(sock_fd(io), moved);
-	close(before);
-	ck_assert_int_eq(io_write(io, "abc", 3), 3);
-	ck_assert_int_eq(read(peer, data, sizeof(data)), 3);
-	io_close(io, false);
-	ck_assert_int_eq(fcntl(moved, F_GETFD), -1);
-	ck_assert(!fds_is_ours(moved));
-	close(peer);
 }
 END_TEST
 
@@ -312,7 +290,6 @@ Suite *sock_suite(void)
 	tcase_add_test(tcase, a_reset_is_an_error_and_not_an_end);
 	tcase_add_test(tcase, closing_hard_resets_the_peer);
 	tcase_add_test(tcase, a_failed_write_raises_no_signal_and_leaves_reads_alone);
-	tcase_add_test(tcase, the_descriptor_can_move);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
+#include "shim/libc.h"
 #include "shim/thread.h"
 
 static sem_t done;
@@ -44,6 +47,58 @@ START_TEST(is_named_deaf_and_ours)
 }
 END_TEST
 
+static int keep_fd, kept, gone, standard;
+
+static void *leave_table(void *arg)
+{
+	thread_enter();
+	kept = thread_own_descriptors(keep_fd);
+	gone = fcntl(keep_fd + 1, F_GETFD) < 0 && fcntl(keep_fd, F_GETFD) < 0;
+	for (int fd = 0; fd < 3; fd++)
+		standard += fcntl(fd, F_GETFD) >= 0;
+	close(open("/dev/null", O_RDONLY));
+	if (write(kept, "x", 1) != 1)
+		kept = -1;
+	sem_post(arg);
+	return NULL;
+}
+
+START_TEST(descriptors_of_its_own)
+{
+	int fds[2], pair[2];
+	char byte;
+
+	libc_bind();
+	ck_assert_int_eq(pipe(pair), 0);
+	ck_assert_int_eq(pipe(fds), 0);
+	keep_fd = fcntl(pair[1], F_DUPFD, 500);
+	ck_assert_int_eq(dup2(fds[1], keep_fd + 1), keep_fd + 1);
+	sem_init(&done, 0, 0);
+	ck_assert_int_eq(thread_start(leave_table, &done), 0);
+	while (sem_wait(&done) < 0)
+		continue;
+	ck_assert_int_eq(kept, 3);
+	ck_assert_int_eq(standard, 3);
+	ck_assert(gone);
+	ck_assert_int_eq(read(pair[0], &byte, 1), 1); /* it is the file that was to be kept */
+	/* and this table is as it was */
+	ck_assert_int_ge(fcntl(keep_fd, F_GETFD), 0);
+	ck_assert_int_ge(fcntl(keep_fd + 1, F_GETFD), 0);
+}
+END_TEST
+
+static __thread volatile char large[1024 * 1024];
+
+START_TEST(large_thread_local_data)
+{
+	sem_init(&done, 0, 0);
+	large[0] = 1;
+	ck_assert_int_eq(thread_start(look, &done), 0);
+	while (sem_wait(&done) < 0)
+		continue;
+}
+END_TEST
+
 START_TEST(signals_are_blocked_and_restored)
 {
 	sigset_t old, now;
@@ -64,6 +119,8 @@ Suite *thread_suite(void)
 	TCase *all = tcase_create("thread");
 
 	tcase_add_test(all, is_named_deaf_and_ours);
+	tcase_add_test(all, descriptors_of_its_own);
+	tcase_add_test(all, large_thread_local_data);
 	tcase_add_test(all, signals_are_blocked_and_restored);
 	suite_add_tcase(suite, all);
 	return suite;

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the program dialled, for getpeername(2): by local port, as long as the process lives and in
+ * its forked children. Entries are replaced when a port is used again, and only connections whose
+ * peer is a door of ours are ever looked up, so a stale entry cannot lie.
+ *
+ * Threads: any, signal handlers included; no lock.
+ */
+#ifndef SHIM_BRIDGE_DIALLED_H
+#define SHIM_BRIDGE_DIALLED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* Map the table, once. Returns 0, or -1 with errno. */
+int dialled_init(void);
+
+/* The socket with this local port goes to the door of this family and port, and was meant for
+ * `to`. */
+void dialled_remember(int family, uint16_t local_port, uint16_t door, const struct sockaddr *to);
+
+/* See bridge_dialled(). */
+bool dialled_find(const struct sockaddr *peer, uint16_t local_port, struct sockaddr_storage *out,
+		  socklen_t *len);
+
+#endif
