@@ -24,7 +24,7 @@
 #include "shim/bridge/loop.h"
 
 #define DOOR_PARK_MS  1000
-#define DOOR_PARK_MAX 64 /* the oldest leaves for the newest */
+#define DOOR_PARK_MAX 256 /* the oldest leaves for the newest */
 #define DOOR_CLAIM_MS 10000
 #define DOOR_ENTRIES  4096 /* claims and parked connections together */
 #define DOOR_BUCKETS  1024

@@ -157,7 +157,7 @@ START_TEST(parking_is_bounded)
 
 	for (int i = 0; i < n; i++)
 		fds[i] = loopback_connect(port, NULL);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < n / 16; i++)
 		loop_turn(&loop, 0);
 	ck_assert_uint_eq(door.n_parked, DOOR_PARK_MAX);
 	/* The oldest had to go. */
