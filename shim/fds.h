@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shim's own descriptors: close-on-exec, never 0-2, high-numbered where the limit allows, and
- * known by number so that the hooks on close() and dup2() can protect them.
+ * The shim's descriptors in the program's table (the bridge's own are in a table of its own, see
+ * thread.h): close-on-exec, never 0-2, high-numbered where the limit allows, and known by number so
+ * that the hooks on close() and dup2() can protect them. They are made on the program's own threads,
+ * inside its calls: a low number that one has for a moment, nobody meets.
  *
  * The set is read without a lock by hooks that may run in a vfork child or a signal handler; it is
- * changed under the bridge's lock only.
+ * changed under the bridge's locks only.
  */
 #ifndef SHIM_FDS_H
 #define SHIM_FDS_H

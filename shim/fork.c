@@ -23,9 +23,10 @@ static sigset_t mask;
 /* Held for reading by those whom a fork is to wait for. Readers are never kept waiting by a writer
  * that waits, only by a fork under way. */
 static pthread_rwlock_t quiet = PTHREAD_RWLOCK_INITIALIZER;
-static bool is_quiet; /* the fork got it; guarded by the registry's lock, which every fork holds */
+/* What the fork under way got. Guarded by the registry's lock, which every fork holds. */
+static bool is_quiet, has_bridge;
 
-static bool become_quiet(void)
+static struct timespec deadline(void)
 {
 	struct timespec until;
 
@@ -35,7 +36,7 @@ static bool become_quiet(void)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000L;
 	}
-	return pthread_rwlock_clockwrlock(&quiet, CLOCK_MONOTONIC, &until) == 0;
+	return until;
 }
 
 void fork_hold(void)
@@ -53,10 +54,14 @@ static void prepare(void)
 	sigset_t before;
 
 	thread_block_signals(&before);
-	bool got = become_quiet();
+	struct timespec until = deadline();
+	bool got = pthread_rwlock_clockwrlock(&quiet, CLOCK_MONOTONIC, &until) == 0;
+
+	bool got_bridge = bridge_fork_prepare(&until);
 
 	registry_fork_prepare();
 	is_quiet = got;
+	has_bridge = got_bridge;
 	mask = before;
 }
 
@@ -64,8 +69,11 @@ static void parent(void)
 {
 	sigset_t before = mask;
 	bool got = is_quiet;
+	bool got_bridge = has_bridge;
 
 	registry_fork_parent();
+	if (got_bridge)
+		bridge_fork_parent();
 	if (got)
 		pthread_rwlock_unlock(&quiet);
 	thread_restore_signals(&before);

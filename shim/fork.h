@@ -3,7 +3,9 @@
  * What happens to the shim's state when the process forks (process.h says how a child is told).
  *
  * The handlers of pthread_atfork(3) hold the one lock whose data the child goes on using (the
- * registry's, a leaf) with signals blocked; everything else the child drops or makes anew. They are
+ * registry's, a leaf) with signals blocked; everything else the child drops or makes anew. Before
+ * that they wait, for FORK_PATIENCE_MS at the most, until none of our threads is inside a library
+ * whose locks the child would inherit (OpenSSL, the loader, the resolver). They are
  * registered by the constructor, so that prepare runs after every handler of the program: one that
  * waits there for a thread of its own must not find that thread waiting for us. A child that was
  * made behind the handlers' back (_Fork(3), clone(2)) does its part when it first needs the state.

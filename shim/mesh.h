@@ -8,9 +8,8 @@
  * leave the shim failing closed; the files are looked at again, at most once a second and only when
  * their size, inode or modification time changed. A reload that fails keeps the rules in force.
  *
- * Threads: mesh_init() belongs to the constructor; the rest is for any thread. One lock, the
- * outermost of the shim's (order: mesh, bridge, door, mailbox), never held while calling out to
- * the bridge. Signals are blocked while it is held.
+ * Threads: mesh_init() belongs to the constructor; the rest is for any thread. One lock,
+ * outside the registry's, never held while calling out to the bridge. Signals are blocked while it is held.
  * A vfork child gets the rules in force and never loads: the memory is its parent's.
  */
 #ifndef SHIM_MESH_H

@@ -17,8 +17,8 @@ enum process {
 	PROCESS_VFORKED, /* state is our parent's own: read it, never change it */
 };
 
-/* Make this process the owner. Returns 0, or -1 with errno. Called with signals blocked and the
- * state lock held. */
+/* Make this process the owner: by the constructor, and by a forked child that has dropped its
+ * parent's state. Returns 0, or -1 with errno. */
 int process_own(void);
 
 /* Async-signal-safe. PROCESS_OWNER as long as nobody called process_own(). */

@@ -44,6 +44,7 @@ struct request {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* see loop.h; taken before lock */
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* with lock: a request, or a failure */
 static struct bridge *bridge; /* under lock; once its thread runs it stays, but in a forked child */
 static _Atomic uint16_t door_ports[2]; /* AF_INET, AF_INET6; 0: not open */
@@ -138,6 +139,7 @@ static int start(struct err *err)
 		free(b);
 		return -1;
 	}
+	b->loop.gate = &gate;
 	b->users = 1;
 	int error = thread_start(bridge_thread, b);
 	if (error) {
@@ -246,17 +248,32 @@ int bridge_relocate(int fd)
 
 /* ---- fork -------------------------------------------------------------------------------- */
 
+bool bridge_fork_prepare(const struct timespec *until)
+{
+	if (pthread_mutex_clocklock(&gate, CLOCK_MONOTONIC, until) != 0)
+		return false;
+	if (pthread_mutex_clocklock(&lock, CLOCK_MONOTONIC, until) == 0)
+		return true;
+	pthread_mutex_unlock(&gate);
+	return false;
+}
+
+void bridge_fork_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&gate);
+}
+
 /*
- * The copy of the bridge is left behind, not freed: freeing would have to walk what the parent's
- * thread was in the middle of. For the same reason its locks need not be held over the fork; they
- * are made anew.
+ * The copy of the bridge is left behind, not freed: freeing would have to walk what is no longer
+ * ours, the parent's connections among it.
  */
 void bridge_fork_child(void)
 {
 	static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
 	static const pthread_cond_t fresh_cond = PTHREAD_COND_INITIALIZER;
 
-	lock = fresh_lock;
+	lock = gate = fresh_lock;
 	answered = fresh_cond;
 	bridge = NULL;
 	atomic_store(&door_ports[0], 0);

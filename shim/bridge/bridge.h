@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "shim/err.h"
 #include "shim/registry.h"
@@ -64,8 +65,13 @@ bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
  */
 int bridge_relocate(int fd);
 
-/* In a forked child: drop the copy; not started. Nothing has to be done before the fork or in the
- * parent: the copy is never looked into. Async-signal-safe. */
+/*
+ * Fork. prepare keeps the bridge's thread out of OpenSSL, whose locks a child would inherit; it
+ * waits until `until` (CLOCK_MONOTONIC) at the most and returns whether it succeeded. If so, parent
+ * lets it go on. child drops the copy of the bridge, which is not started then.
+ */
+bool bridge_fork_prepare(const struct timespec *until) __attribute__((warn_unused_result));
+void bridge_fork_parent(void);
 void bridge_fork_child(void);
 
 #endif

@@ -211,13 +211,22 @@ static int wait_ms(const struct loop *loop, int max_ms)
 	return max_ms >= 0 && (uint64_t)max_ms < left ? max_ms : (int)left;
 }
 
+static void take_owner(struct loop *loop)
+{
+	if (loop->gate)
+		pthread_mutex_lock(loop->gate);
+	pthread_mutex_lock(loop->owner);
+	if (loop->gate)
+		pthread_mutex_unlock(loop->gate);
+}
+
 void loop_turn(struct loop *loop, int max_ms)
 {
 	int timeout = wait_ms(loop, max_ms);
 
 	pthread_mutex_unlock(loop->owner);
 	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout);
-	pthread_mutex_lock(loop->owner);
+	take_owner(loop);
 
 	loop->batch_n = n < 0 ? 0 : n;
 	loop->batch_i = 0;

@@ -56,6 +56,8 @@ struct loop {
 	int batch_n, batch_i;
 
 	pthread_mutex_t *owner;
+	pthread_mutex_t *gate; /* may be NULL: held while the loop takes the owner lock, so that
+				  whoever holds it gets the owner lock next, however busy the loop is */
 
 	pthread_mutex_t mailbox_lock; /* leaf; for the rest */
 	struct task *mailbox, **mailbox_tail;

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import subprocess
 
 import harness
 import mesh
@@ -304,3 +305,30 @@ def terminates(t):
     t.wait_for(server.requests, 'the request')
     child.send_signal(signal.SIGINT)
     t.equal(child.wait(10), -signal.SIGINT, 'status')
+
+
+@harness.test()
+def numbers(t):
+    """Descriptor numbers are the program's alone, also while the bridge opens and closes its own."""
+    server = origin.Nginx(t)
+    rules = t.rules(mesh.founding(server.port, t.pki.cert('ca')))
+    t.equal(t.succeed([t.guest('numbers'), 400, 'webserver', 80], rules=rules), 'ours alone\n',
+            'stdout')
+
+
+@harness.test(cases=['pipe', 'file'])
+def bridge_logs_to_stderr(t, kind):
+    """The bridge's thread has no standard error of its own and finds the program's."""
+    rules = t.rules(mesh.founding(1, t.pki.cert('ca')))
+    argv = [*harness.FETCH, 'http://webserver/']
+    env = {'MESHSHIM_LOG_LEVEL': 'info'}
+    if kind == 'pipe':
+        text = t.run(argv, rules=rules, env=env).err
+    else:
+        with open(t.dir / 'stderr', 'w') as file:
+            file.write('before\n')
+            file.flush()
+            t.start(argv, rules, True, env, stdout=subprocess.DEVNULL, stderr=file).wait(20)
+        text = (t.dir / 'stderr').read_text()
+        t.check(text.startswith('before\n'), f'stderr is {text!r}')
+    t.contains(text, '503 UF', 'the line of the local answer')
