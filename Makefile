@@ -72,6 +72,7 @@ guests  := $(patsubst %.c,$(B)/%,$(guest-src))
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
@@ -160,7 +161,7 @@ check-long: $(with-deps)
 	+@$(MAKE) --no-print-directory check-preload-long
 
 check-preload-long: all $(guests)
-	$(call say,TEST,preload (long)) tests/preload/run.py --long $(B)
+	$(call say,TEST,preload-long) tests/preload/run.py --long $(B)
 
 # Every header compiles alone.
 check-headers: $(patsubst %,$(B)/%.hdr,$(wildcard rules/*.h shim/*.h shim/bridge/*.h))
