@@ -6,7 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,74 +17,75 @@
 #include "shim/registry.h"
 #include "shim/thread.h"
 
-/* The forking thread's mask, from prepare to parent or child; guarded by the locks held then. */
-static sigset_t mask;
+static atomic_int holders;   /* threads inside fork_hold() */
+static atomic_int forks;     /* forks under way */
+static _Atomic int64_t until; /* ms: the last of them is waited for no longer */
 
-/* Held for reading by those whom a fork is to wait for. Readers are never kept waiting by a writer
- * that waits, only by a fork under way. */
-static pthread_rwlock_t quiet = PTHREAD_RWLOCK_INITIALIZER;
-/* What the fork under way got. Guarded by the registry's lock, which every fork holds. */
-static bool is_quiet, has_bridge;
+static _Thread_local int depth;    /* of this thread's fork_hold() */
+static _Thread_local sigset_t mask; /* of the forking thread, from prepare to parent or child */
 
-static struct timespec deadline(void)
+static int64_t now_ms(void)
 {
-	struct timespec until;
+	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += FORK_PATIENCE_MS * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
-	return until;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Both sides look again every 50 microseconds: there is rarely anything to wait for, and no lock to
+ * be left behind. */
+static void pause_briefly(void)
+{
+	struct timespec ts = {.tv_nsec = 50000};
+
+	nanosleep(&ts, NULL);
 }
 
 void fork_hold(void)
 {
-	pthread_rwlock_rdlock(&quiet);
+	if (depth++)
+		return;
+	atomic_fetch_add(&holders, 1);
+	while (atomic_load(&forks) && now_ms() < atomic_load(&until)) {
+		/* Step back, and in again when the fork is done. */
+		atomic_fetch_sub(&holders, 1);
+		while (atomic_load(&forks) && now_ms() < atomic_load(&until))
+			pause_briefly();
+		atomic_fetch_add(&holders, 1);
+	}
 }
 
 void fork_release(void)
 {
-	pthread_rwlock_unlock(&quiet);
+	if (--depth == 0)
+		atomic_fetch_sub(&holders, 1);
 }
 
 static void prepare(void)
 {
-	sigset_t before;
+	int mine = depth ? 1 : 0; /* a signal handler that forks */
+	int64_t end = now_ms() + FORK_PATIENCE_MS;
+	int saved = errno;
 
-	thread_block_signals(&before);
-	struct timespec until = deadline();
-	bool got = pthread_rwlock_clockwrlock(&quiet, CLOCK_MONOTONIC, &until) == 0;
-
-	bool got_bridge = bridge_fork_prepare(&until);
-
-	registry_fork_prepare();
-	is_quiet = got;
-	has_bridge = got_bridge;
-	mask = before;
+	thread_block_signals(&mask);
+	atomic_store(&until, end);
+	atomic_fetch_add(&forks, 1);
+	while (atomic_load(&holders) > mine && now_ms() < end)
+		pause_briefly();
+	errno = saved;
 }
 
 static void parent(void)
 {
-	sigset_t before = mask;
-	bool got = is_quiet;
-	bool got_bridge = has_bridge;
-
-	registry_fork_parent();
-	if (got_bridge)
-		bridge_fork_parent();
-	if (got)
-		pthread_rwlock_unlock(&quiet);
-	thread_restore_signals(&before);
+	atomic_fetch_sub(&forks, 1);
+	thread_restore_signals(&mask);
 }
 
 /* The child owns what is left, which is nothing: a vfork child of its own is then told from it. */
 static void drop_state(void)
 {
-	static const pthread_rwlock_t fresh = PTHREAD_RWLOCK_INITIALIZER;
-
-	quiet = fresh;
+	atomic_store(&forks, 0);
+	atomic_store(&holders, depth ? 1 : 0);
 	registry_fork_child();
 	bridge_fork_child();
 	mesh_fork_child();
@@ -93,10 +94,10 @@ static void drop_state(void)
 
 static void child(void)
 {
-	sigset_t before = mask;
-
-	drop_state();
-	thread_restore_signals(&before);
+	/* Another handler may have needed us before this one ran. */
+	if (process_check() != PROCESS_OWNER)
+		drop_state();
+	thread_restore_signals(&mask);
 }
 
 void fork_watch(void)

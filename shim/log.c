@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shim/libc.h"
@@ -97,21 +99,35 @@ static bool is_stderr(int fd)
 }
 
 /*
- * Where the line goes. `*opened`: to be closed again. On our own threads number 2 is not the
- * program's (thread.h); it is found through /proc then, where "self" is the program, and a file that
- * is opened anew is written at its end and never waited for.
+ * On our own threads number 2 is not the program's (thread.h). Take the very file that it has there,
+ * from the table of its first thread; where that is forbidden, open it by name.
  */
+static int take_stderr(void)
+{
+	int process = (int)real.syscall(SYS_pidfd_open, getpid(), 0);
+	int fd = process < 0 ? -1 : (int)real.syscall(SYS_pidfd_getfd, process, STDERR_FILENO, 0);
+
+	if (process >= 0)
+		real.close(process);
+	if (fd < 0)
+		fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+	/* The bridge waits for nobody's terminal. */
+	if (fd >= 0 && poll(&room, 1, 0) != 1) {
+		real.close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Where the line goes. `*opened`: to be closed again. */
 static int open_target(bool *opened)
 {
-	int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
-
-	*opened = true;
+	*opened = file[0] || thread_is_ours;
 	if (file[0])
-		return open(file, flags | O_CREAT, 0666);
-	if (thread_is_ours)
-		return open("/proc/self/fd/2", flags | O_NONBLOCK);
-	*opened = false;
-	return STDERR_FILENO;
+		return open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+	return thread_is_ours ? take_stderr() : STDERR_FILENO;
 }
 
 static void write_line(const char *line, size_t len)

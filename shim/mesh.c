@@ -263,8 +263,10 @@ __attribute__((noinline)) static void load(const struct err *unusable)
 		if (registry_update(fresh) < 0)
 			log_error("too many registry hosts: some have no address and cannot be reached");
 		log_info("%s: %zu registry hosts", paths, rules_n_hosts(fresh));
-		rules_unref(in_force);
-		in_force = fresh;
+		struct rules *old = in_force;
+
+		in_force = fresh; /* first: a child may be forked while the old ones are freed */
+		rules_unref(old);
 	} else {
 		complain(&diags);
 	}
@@ -286,9 +288,10 @@ struct rules *mesh_rules(void)
 
 	thread_block_signals(&signals);
 	pthread_mutex_lock(&lock);
-	if (may_load && is_due()) {
+	if (may_load) {
 		loading = true;
-		load(&unusable);
+		if (is_due())
+			load(&unusable);
 		loading = false;
 	}
 	struct rules *rules = in_force ? rules_ref(in_force) : NULL;

@@ -49,6 +49,7 @@ struct entry {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *by_name;
 static struct entry *by_slot[SLOT_END];
+static atomic_bool updating; /* by_name is being changed: for a child that is forked meanwhile */
 static atomic_bool explicit_addresses = true; /* until the rules say that there are none */
 
 /* ---- addresses -------------------------------------------------------------------------- */
@@ -148,12 +149,15 @@ static unsigned take_slot(const char *name, bool wildcard)
 		return 0;
 	entry->slot = slot;
 	memcpy(entry->name, name, len + 1);
+	atomic_store(&updating, true);
 	HASH_ADD_KEYPTR(hh, by_name, entry->name, len, entry);
+	if (entry->hh.tbl)
+		by_slot[slot] = entry;
+	atomic_store(&updating, false);
 	if (!entry->hh.tbl) {
 		free(entry);
 		return 0;
 	}
-	by_slot[slot] = entry;
 	return slot;
 }
 
@@ -339,18 +343,25 @@ void registry_decide(const struct rules *rules, const struct sockaddr *addr, soc
 
 /* ---- fork ------------------------------------------------------------------------------- */
 
-void registry_fork_prepare(void)
-{
-	pthread_mutex_lock(&lock);
-}
-
-void registry_fork_parent(void)
-{
-	pthread_mutex_unlock(&lock);
-}
-
-/* Addresses that were given stay good in the child. */
+/*
+ * Addresses that were given stay good in the child. If another thread was just giving one, its table
+ * of names is a torn copy, and is made anew from the one by slots.
+ */
 void registry_fork_child(void)
 {
 	pthread_mutex_init(&lock, NULL);
+	if (!atomic_load(&updating))
+		return;
+	by_name = NULL;
+	for (unsigned slot = 0; slot < SLOT_END; slot++) {
+		struct entry *entry = by_slot[slot];
+
+		if (!entry)
+			continue;
+		memset(&entry->hh, 0, sizeof(entry->hh));
+		HASH_ADD_KEYPTR(hh, by_name, entry->name, strlen(entry->name), entry);
+		if (!entry->hh.tbl)
+			by_slot[slot] = NULL;
+	}
+	atomic_store(&updating, false);
 }

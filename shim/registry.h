@@ -72,8 +72,7 @@ struct decision {
 void registry_decide(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
 		     struct decision *decision);
 
-void registry_fork_prepare(void);
-void registry_fork_parent(void);
+/* In a forked child; see fork.h. */
 void registry_fork_child(void);
 
 #endif

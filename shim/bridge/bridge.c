@@ -44,7 +44,6 @@ struct request {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* see loop.h; taken before lock */
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* with lock: a request, or a failure */
 static struct bridge *bridge; /* under lock; once its thread runs it stays, but in a forked child */
 static _Atomic uint16_t door_ports[2]; /* AF_INET, AF_INET6; 0: not open */
@@ -106,9 +105,10 @@ static void *bridge_thread(void *arg)
 	struct bridge *b = arg;
 
 	thread_enter();
+	/* Under the lock, so that the wake descriptor is not relocated while its table is copied. */
+	pthread_mutex_lock(&lock);
 	int mailbox_fd = thread_own_descriptors(b->loop.wake_fd);
 
-	pthread_mutex_lock(&lock);
 	if (mailbox_fd < 0)
 		err_set_errno(&b->err, errno, "cannot have a descriptor table of its own");
 	if (mailbox_fd < 0 || set_up(b, mailbox_fd, &b->err) < 0) {
@@ -139,7 +139,6 @@ static int start(struct err *err)
 		free(b);
 		return -1;
 	}
-	b->loop.gate = &gate;
 	b->users = 1;
 	int error = thread_start(bridge_thread, b);
 	if (error) {
@@ -215,10 +214,16 @@ int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struc
 int bridge_expect(int family, const struct sockaddr *local, const struct dial *dial)
 {
 	sigset_t old;
+	int result = 0;
 
 	thread_block_signals(&old);
-	/* The door was opened by the caller's bridge_door(): it stays as long as this process. */
-	int result = door_expect(&bridge->door, family, local, dial);
+	/* The door was opened by the caller's bridge_door() and stays as long as this process: only
+	 * in a child that was forked since, by a signal handler, is there none. There the
+	 * connection is the parent's. */
+	if (process_check() == PROCESS_OWNER && bridge)
+		result = door_expect(&bridge->door, family, local, dial);
+	else
+		rules_unref(dial->rules);
 	thread_restore_signals(&old);
 	return result;
 }
@@ -248,22 +253,6 @@ int bridge_relocate(int fd)
 
 /* ---- fork -------------------------------------------------------------------------------- */
 
-bool bridge_fork_prepare(const struct timespec *until)
-{
-	if (pthread_mutex_clocklock(&gate, CLOCK_MONOTONIC, until) != 0)
-		return false;
-	if (pthread_mutex_clocklock(&lock, CLOCK_MONOTONIC, until) == 0)
-		return true;
-	pthread_mutex_unlock(&gate);
-	return false;
-}
-
-void bridge_fork_parent(void)
-{
-	pthread_mutex_unlock(&lock);
-	pthread_mutex_unlock(&gate);
-}
-
 /*
  * The copy of the bridge is left behind, not freed: freeing would have to walk what is no longer
  * ours, the parent's connections among it.
@@ -273,7 +262,7 @@ void bridge_fork_child(void)
 	static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
 	static const pthread_cond_t fresh_cond = PTHREAD_COND_INITIALIZER;
 
-	lock = gate = fresh_lock;
+	lock = fresh_lock;
 	answered = fresh_cond;
 	bridge = NULL;
 	atomic_store(&door_ports[0], 0);

@@ -24,7 +24,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "shim/err.h"
 #include "shim/registry.h"
@@ -65,13 +64,7 @@ bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
  */
 int bridge_relocate(int fd);
 
-/*
- * Fork. prepare keeps the bridge's thread out of OpenSSL, whose locks a child would inherit; it
- * waits until `until` (CLOCK_MONOTONIC) at the most and returns whether it succeeded. If so, parent
- * lets it go on. child drops the copy of the bridge, which is not started then.
- */
-bool bridge_fork_prepare(const struct timespec *until) __attribute__((warn_unused_result));
-void bridge_fork_parent(void);
+/* In a forked child: drop the copy of the bridge, which is not started then. */
 void bridge_fork_child(void);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -110,6 +111,7 @@ static int entry_remove(struct door_entry *entry, struct claim *claim)
 		timer_clear(door->loop, &entry->expiry);
 		DL_DELETE(door->parked, entry);
 		door->n_parked--;
+		entry->watch.fd = -1;
 	}
 	if (claim)
 		*claim = entry->claim;
@@ -165,6 +167,30 @@ static void close_hard(int fd)
 	real.close(fd);
 }
 
+/* The program has reset it since. Its address may be in use again by another connection, whose claim
+ * must not go to this one. */
+static bool is_dead(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state == TCP_CLOSE;
+}
+
+/* Close a parked connection and leave its entry to its claim. */
+static void unpark(struct door_entry *entry)
+{
+	struct door *door = entry->door;
+	int fd = entry->watch.fd;
+
+	loop_unwatch(door->loop, &entry->watch);
+	timer_clear(door->loop, &entry->expiry);
+	DL_DELETE(door->parked, entry);
+	door->n_parked--;
+	close_hard(fd);
+}
+
 static void parked_expired(struct timer *timer)
 {
 	struct door_entry *entry = container_of(timer, struct door_entry, expiry);
@@ -203,8 +229,11 @@ static void run_claimed(struct task *task)
 	pthread_mutex_unlock(&door->lock);
 	for (;;) {
 		pthread_mutex_lock(&door->lock);
-		DL_FOREACH(door->parked, entry)
-			if (entry->claimed)
+		struct door_entry *next;
+		DL_FOREACH_SAFE(door->parked, entry, next)
+			if (entry->claimed && is_dead(entry->watch.fd))
+				unpark(entry);
+			else if (entry->claimed)
 				break;
 		int fd = entry ? entry_remove(entry, &claim) : -1;
 		pthread_mutex_unlock(&door->lock);
@@ -285,13 +314,16 @@ static void come_in(struct door *door, const struct door_key *key, int fd)
 	struct claim claim;
 	bool claimed = false;
 
+	if (is_dead(fd)) {
+		real.close(fd);
+		return;
+	}
 	pthread_mutex_lock(&door->lock);
 	struct door_entry *entry = entry_find(door, key);
-	if (entry && entry->watch.fd >= 0) {
-		/* The same address again: the parked one is gone for good, whoever it was. */
-		close_hard(entry_remove(entry, NULL));
-		entry = NULL;
-	} else if (entry && is_void(entry)) {
+	/* The same address again: the parked one is gone for good, and a claim is for this one. */
+	if (entry && entry->watch.fd >= 0)
+		unpark(entry);
+	if (entry && (!entry->claimed || is_void(entry))) {
 		entry_remove(entry, NULL);
 		entry = NULL;
 	}

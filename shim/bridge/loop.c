@@ -16,7 +16,9 @@
 
 #include "shim/container_of.h"
 #include "shim/fds.h"
+#include "shim/fork.h"
 #include "shim/libc.h"
+#include "shim/thread.h"
 
 static uint64_t clock_ms(void)
 {
@@ -50,19 +52,22 @@ static void mailbox_ready(struct watch *watch, uint32_t events)
 	}
 	pthread_mutex_lock(&loop->mailbox_lock);
 	struct task *tasks = loop->mailbox;
+	loop->woken = false;
 	loop->mailbox = NULL;
 	loop->mailbox_tail = &loop->mailbox;
 	pthread_mutex_unlock(&loop->mailbox_lock);
 	run_tasks(tasks);
 }
 
-static void wake(struct loop *loop)
+/* Make the mailbox readable. The loop's thread, and those that it started, know it by the number in
+ * their own table. */
+static bool wake(const struct loop *loop)
 {
 	uint64_t one = 1;
+	int fd = thread_is_ours ? loop->mailbox_watch.fd : loop->wake_fd;
 
-	/* It can fail only when the counter is full, and then the loop is awake. */
-	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	/* A full counter wakes as well. */
+	return write(fd, &one, sizeof(one)) == sizeof(one) || errno == EAGAIN;
 }
 
 void loop_post(struct loop *loop, struct task *task)
@@ -71,12 +76,11 @@ void loop_post(struct loop *loop, struct task *task)
 
 	task->next = NULL;
 	pthread_mutex_lock(&loop->mailbox_lock);
-	bool first = !loop->mailbox;
 	*loop->mailbox_tail = task;
 	loop->mailbox_tail = &task->next;
 	/* Inside the lock, so that the number cannot be relocated between reading and using it. */
-	if (first)
-		wake(loop);
+	if (!loop->woken)
+		loop->woken = wake(loop);
 	pthread_mutex_unlock(&loop->mailbox_lock);
 	errno = saved;
 }
@@ -211,22 +215,16 @@ static int wait_ms(const struct loop *loop, int max_ms)
 	return max_ms >= 0 && (uint64_t)max_ms < left ? max_ms : (int)left;
 }
 
-static void take_owner(struct loop *loop)
-{
-	if (loop->gate)
-		pthread_mutex_lock(loop->gate);
-	pthread_mutex_lock(loop->owner);
-	if (loop->gate)
-		pthread_mutex_unlock(loop->gate);
-}
-
 void loop_turn(struct loop *loop, int max_ms)
 {
 	int timeout = wait_ms(loop, max_ms);
 
+	/* Whatever the callbacks call, a fork finds it done or not begun. */
 	pthread_mutex_unlock(loop->owner);
+	fork_release();
 	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout);
-	take_owner(loop);
+	fork_hold();
+	pthread_mutex_lock(loop->owner);
 
 	loop->batch_n = n < 0 ? 0 : n;
 	loop->batch_i = 0;
@@ -249,11 +247,13 @@ void loop_turn(struct loop *loop, int max_ms)
 
 void loop_run(struct loop *loop, const bool *stop)
 {
+	fork_hold();
 	pthread_mutex_lock(loop->owner);
 	do
 		loop_turn(loop, -1);
 	while (!stop || !*stop);
 	pthread_mutex_unlock(loop->owner);
+	fork_release();
 }
 
 int loop_relocate_wake(struct loop *loop, int fd)

@@ -56,11 +56,10 @@ struct loop {
 	int batch_n, batch_i;
 
 	pthread_mutex_t *owner;
-	pthread_mutex_t *gate; /* may be NULL: held while the loop takes the owner lock, so that
-				  whoever holds it gets the owner lock next, however busy the loop is */
 
 	pthread_mutex_t mailbox_lock; /* leaf; for the rest */
 	struct task *mailbox, **mailbox_tail;
+	bool woken;  /* the eventfd was written to and not read since */
 	int wake_fd; /* the mailbox's eventfd in the table of those who post; one of fds.h */
 };
 

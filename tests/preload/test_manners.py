@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 
 import harness
@@ -316,7 +317,7 @@ def numbers(t):
             'stdout')
 
 
-@harness.test(cases=['pipe', 'file'])
+@harness.test(cases=['pipe', 'file', 'socket'])
 def bridge_logs_to_stderr(t, kind):
     """The bridge's thread has no standard error of its own and finds the program's."""
     rules = t.rules(mesh.founding(1, t.pki.cert('ca')))
@@ -324,6 +325,11 @@ def bridge_logs_to_stderr(t, kind):
     env = {'MESHSHIM_LOG_LEVEL': 'info'}
     if kind == 'pipe':
         text = t.run(argv, rules=rules, env=env).err
+    elif kind == 'socket':
+        ours, theirs = socket.socketpair()
+        t.start(argv, rules, True, env, stdout=subprocess.DEVNULL, stderr=theirs).wait(20)
+        theirs.close()
+        text = ours.makefile().read()
     else:
         with open(t.dir / 'stderr', 'w') as file:
             file.write('before\n')

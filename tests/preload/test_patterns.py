@@ -47,3 +47,25 @@ def the_programs_own_tls_is_left_alone(t):
                      f'https://{mesh.HOST}/own?x=1'], rules=rules)
     t.equal(out, origin.BODY + '\n', 'what the program got')
     origin.check_founding(t, server.only_requests(1)[0], '/own?x=1')
+
+
+@harness.test()
+def endpoint_by_name(t):
+    """An endpoint that has to be resolved, and then resolved again by a forked child."""
+    server = origin.Nginx(t)
+    text = mesh.founding(server.port, t.pki.cert('ca'))
+    t.check('address = "127.0.0.1"' in text, 'the rules have an address to replace')
+    rules = t.rules(text.replace('address = "127.0.0.1"', 'address = "localhost"'))
+    script = '''
+import os, urllib.request
+def fetch():
+    print(urllib.request.urlopen('http://webserver/', timeout=20).read().decode().strip(), flush=True)
+fetch()
+pid = os.fork()
+fetch()
+if pid == 0:
+    os._exit(0)
+os.waitpid(pid, 0)
+'''
+    t.equal(t.succeed([harness.PYTHON, '-c', script], rules=rules), (origin.BODY + '\n') * 3,
+            'stdout')

@@ -169,10 +169,6 @@ START_TEST(forked_child_has_its_own)
 	int kept = -1, status, fd = dial_through(AF_INET, 80);
 
 	exchange_one(fd, &kept);
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += 5;
-	ck_assert(bridge_fork_prepare(&until));
 	pid_t pid = fork();
 	if (pid == 0) {
 		int own = -1;
@@ -183,7 +179,6 @@ START_TEST(forked_child_has_its_own)
 		exchange_one(dial_through(AF_INET, 80), &own);
 		_exit(0);
 	}
-	bridge_fork_parent();
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 	exchange_one(fd, &kept); /* the parent's goes on */
