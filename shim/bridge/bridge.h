@@ -6,8 +6,8 @@
  * One bridge per process, started by the first connection to a registry host: loopback listeners on
  * 127.0.0.1 and, when asked for, ::1, one thread named "meshshim" with all signals blocked, one
  * epoll loop. That thread has a descriptor table of its own (thread.h): of the bridge, the program's
- * table has the wake descriptor only. A forked child starts its own when it first needs one; a vfork child must not come
- * here (process.h).
+ * table has the wake descriptor only. A forked child starts its own when it first needs one; a vfork
+ * child must not come here (process.h).
  *
  * How a hook uses it:
  *     bridge_door(family, &door)          where to connect the program's socket to

@@ -204,29 +204,58 @@ START_TEST(claims_are_bounded)
 }
 END_TEST
 
+/* Connect to the door from an address that no other program here uses, and from `*local` if that is
+ * not 0. Closing the socket resets the connection, so that the address is free at once. */
+static int connect_from(const char *address, uint16_t *local)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(*local)};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct linger linger = {.l_onoff = 1};
+	socklen_t len = sizeof(from);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	inet_pton(AF_INET, address, &from.sin_addr);
+	inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&from, &len), 0);
+	*local = ntohs(from.sin_port);
+	return fd;
+}
+
 START_TEST(a_claim_is_used_once)
 {
-	uint16_t local;
-	int fd = loopback_connect(port, &local);
+	uint16_t local = 0;
+	int fd = connect_from("127.0.0.77", &local);
 
-	ck_assert_int_eq(expect(local, "first"), 0);
+	ck_assert_int_eq(expect_from("127.0.0.77", local, "first"), 0);
 	loop_turn(&loop, -1);
 	ck_assert_int_eq(admitted, 1);
-	/* The claim is used up: the same address once more is a stranger. */
 	close(fd);
-	struct sockaddr_in me = {.sin_family = AF_INET, .sin_port = htons(local)};
-	int again = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	/* The same address once more is a stranger. */
+	fd = connect_from("127.0.0.77", &local);
+	loop_turn(&loop, -1);
+	ck_assert_int_eq(admitted, 1);
+	ck_assert_uint_eq(door.n_parked, 1);
+	close(fd);
+}
+END_TEST
 
-	inet_pton(AF_INET, "127.0.0.1", &me.sin_addr);
-	setsockopt(again, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	ck_assert_int_eq(bind(again, (struct sockaddr *)&me, sizeof(me)), 0);
-	struct sockaddr_in to = me;
-	to.sin_port = htons(port);
-	if (connect(again, (struct sockaddr *)&to, sizeof(to)) == 0) {
+START_TEST(a_dead_connection_takes_no_claim)
+{
+	uint16_t local = 0;
+	int fd = connect_from("127.0.0.78", &local);
+
+	/* Reset before it was accepted; the claim is for the one that follows. */
+	close(fd);
+	fd = connect_from("127.0.0.78", &local);
+	ck_assert_int_eq(expect_from("127.0.0.78", local, "second"), 0);
+	while (!admitted)
 		loop_turn(&loop, -1);
-		ck_assert_int_eq(admitted, 1);
-	}
-	close(again);
+	ck_assert_str_eq(admitted_name, "second");
+	ck_assert_uint_eq(door.n_parked, 0);
+	close(fd);
 }
 END_TEST
 
@@ -327,6 +356,7 @@ Suite *door_suite(void)
 	tcase_add_test(all, another_address_is_another_program);
 	tcase_add_test(all, claims_are_bounded);
 	tcase_add_test(all, a_claim_is_used_once);
+	tcase_add_test(all, a_dead_connection_takes_no_claim);
 	tcase_add_test(all, remembers_what_was_dialled);
 	tcase_add_test(all, out_of_descriptors);
 	tcase_add_test(all, out_of_descriptors_without_reserve);
