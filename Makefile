@@ -202,7 +202,7 @@ demo: $(with-deps)
 # Debian 12's names. A web server is needed as a file, not as a running service: a policy of
 # "start nothing" is put in place while it is installed, unless the machine has its own.
 deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libpcre2-dev uthash-dev node-llhttp
-deps-test  := check binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps
+deps-test  := check binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
 
 deps:
 	@missing=$$(for p in $(deps-build) $(deps-test); do \

@@ -3,8 +3,8 @@
  * The bridge's life: started once per process, dropped in forked children, never stopped.
  *
  * `lock` is the owner lock of the loop: held by the bridge's thread while it works and by program
- * threads that start it or relocate its wake descriptor. What the hooks need on every connection (the ports of the
- * doors) is published in atomics, so that they do not wait for a busy bridge.
+ * threads that start it or relocate its wake descriptor. What the hooks need on every connection (the
+ * ports of the doors) is published in atomics, so that they do not wait for a busy bridge.
  */
 #include "shim/bridge/bridge.h"
 
