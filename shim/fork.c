@@ -6,23 +6,27 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "shim/bridge/bridge.h"
+#include "shim/libc.h"
 #include "shim/log.h"
 #include "shim/mesh.h"
 #include "shim/process.h"
 #include "shim/registry.h"
 #include "shim/thread.h"
 
-static atomic_int holders;   /* threads inside fork_hold() */
-static atomic_int forks;     /* forks under way */
+static atomic_int holders;    /* threads inside fork_hold() */
+static atomic_int forks;      /* forks under way */
 static _Atomic int64_t until; /* ms: the last of them is waited for no longer */
 
-static _Thread_local int depth;    /* of this thread's fork_hold() */
-static _Thread_local sigset_t mask; /* of the forking thread, from prepare to parent or child */
+static _Thread_local int depth;     /* of this thread's fork_hold() */
+static _Thread_local bool forking;  /* from prepare to parent or child */
+static _Thread_local sigset_t mask; /* of the forking thread meanwhile */
 
 static int64_t now_ms(void)
 {
@@ -33,12 +37,12 @@ static int64_t now_ms(void)
 }
 
 /* Both sides look again every 50 microseconds: there is rarely anything to wait for, and no lock to
- * be left behind. */
+ * be left behind. Not nanosleep(3), in which a thread can be cancelled, as it cannot in fork(2). */
 static void pause_briefly(void)
 {
 	struct timespec ts = {.tv_nsec = 50000};
 
-	nanosleep(&ts, NULL);
+	real.syscall(SYS_nanosleep, &ts, NULL);
 }
 
 void fork_hold(void)
@@ -46,7 +50,8 @@ void fork_hold(void)
 	if (depth++)
 		return;
 	atomic_fetch_add(&holders, 1);
-	while (atomic_load(&forks) && now_ms() < atomic_load(&until)) {
+	/* A handler of the program's own, on the forking thread, waits for nobody. */
+	while (!forking && atomic_load(&forks) && now_ms() < atomic_load(&until)) {
 		/* Step back, and in again when the fork is done. */
 		atomic_fetch_sub(&holders, 1);
 		while (atomic_load(&forks) && now_ms() < atomic_load(&until))
@@ -68,6 +73,7 @@ static void prepare(void)
 	int saved = errno;
 
 	thread_block_signals(&mask);
+	forking = true;
 	atomic_store(&until, end);
 	atomic_fetch_add(&forks, 1);
 	while (atomic_load(&holders) > mine && now_ms() < end)
@@ -78,6 +84,7 @@ static void prepare(void)
 static void parent(void)
 {
 	atomic_fetch_sub(&forks, 1);
+	forking = false;
 	thread_restore_signals(&mask);
 }
 
@@ -97,6 +104,7 @@ static void child(void)
 	/* Another handler may have needed us before this one ran. */
 	if (process_check() != PROCESS_OWNER)
 		drop_state();
+	forking = false;
 	thread_restore_signals(&mask);
 }
 
