@@ -95,7 +95,7 @@ static struct door_entry *entry_find(struct door *door, const struct door_key *k
 /* A claim that nothing came in for in time. Its port may be somebody else's by now. */
 static bool is_void(const struct door_entry *entry)
 {
-	return entry->watch.fd < 0 && coarse_ms() - entry->claimed_at > DOOR_CLAIM_MS;
+	return entry->watch.fd < 0 && coarse_ms() - entry->claimed_at > entry->door->claim_ms;
 }
 
 /* Out of the table, with the lock held; a parked descriptor is the caller's then, and so is what
@@ -484,6 +484,7 @@ int door_init(struct door *door, struct loop *loop, struct err *err)
 		return -1;
 	}
 	door->loop = loop;
+	door->claim_ms = DOOR_CLAIM_MS;
 	door->claimed.run = run_claimed;
 	for (int i = 0; i < 2; i++) {
 		door->listeners[i].door = door;

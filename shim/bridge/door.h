@@ -65,6 +65,7 @@ struct door {
 	struct door_entry *buckets[DOOR_BUCKETS];  /* by local address and port */
 	struct door_entry *parked;                 /* the oldest first */
 	unsigned n_entries, n_parked;
+	unsigned claim_ms; /* DOOR_CLAIM_MS */
 	struct task claimed; /* parked connections have been claimed */
 	bool claimed_posted;
 };

@@ -60,8 +60,7 @@ enum step_result exchange_break(struct exchange *x)
 	return STEP_DONE;
 }
 
-/* How many fields a head can have at most, by its lines. */
-static size_t count_lines(const char *data, size_t n)
+size_t exchange_count_lines(const char *data, size_t n)
 {
 	size_t lines = 0;
 
@@ -104,7 +103,7 @@ static enum step_result parse_head(struct exchange *x, size_t length)
 	if (!text)
 		return exchange_break(x);
 	buf_take(&x->down_in, length);
-	x->max_fields = count_lines(text, length) + SPARE_FIELDS;
+	x->max_fields = exchange_count_lines(text, length) + SPARE_FIELDS;
 	size_t room = x->max_fields - SPARE_FIELDS;
 	struct field *fields = arena_alloc(&x->arena, x->max_fields * sizeof(*fields));
 	if (!fields)

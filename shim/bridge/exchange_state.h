@@ -106,6 +106,9 @@ enum step_result answer_reset(struct exchange *x, unsigned status, const char *f
 /* exchange.c: room for `length` bytes more in a buffer. Returns 0 or -1 (no memory). */
 int exchange_room(struct buf *buf, size_t length);
 
+/* exchange.c: how many lines a head has, and so how many fields at most. */
+size_t exchange_count_lines(const char *head, size_t length);
+
 /* exchange.c: give the upstream connection back, if there is one. */
 void exchange_release(struct exchange *x, bool reusable, bool reset);
 

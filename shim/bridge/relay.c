@@ -243,12 +243,10 @@ static enum pump parse_response(struct exchange *x, size_t length)
 {
 	const char *why = "too many fields";
 	char *text = arena_strndup(&x->arena, buf_data(&x->up_in), length);
-	size_t lines = 0;
 
 	if (!text)
 		return break_off(x);
-	for (size_t i = 0; i < length; i++)
-		lines += text[i] == '\n';
+	size_t lines = exchange_count_lines(text, length);
 	struct field *fields = arena_alloc(&x->arena, (lines + 1) * sizeof(*fields));
 	if (!fields)
 		return break_off(x);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "loopback.h"
@@ -242,6 +243,27 @@ START_TEST(a_claim_is_used_once)
 }
 END_TEST
 
+START_TEST(an_old_claim_is_void)
+{
+	struct timespec start, now;
+	uint16_t local = 0;
+
+	close(connect_from("127.0.0.79", &local)); /* find a port */
+	loop_turn(&loop, 0);
+	door.claim_ms = 0;
+	ck_assert_int_eq(expect_from("127.0.0.79", local, "late"), 0);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &start);
+	do /* until the clock has moved on */
+		clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	while ((now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec < 2000000);
+	int fd = connect_from("127.0.0.79", &local);
+	loop_turn(&loop, -1);
+	ck_assert_int_eq(admitted, 0);
+	ck_assert_uint_eq(door.n_parked, 1);
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_dead_connection_takes_no_claim)
 {
 	uint16_t local = 0;
@@ -356,6 +378,7 @@ Suite *door_suite(void)
 	tcase_add_test(all, another_address_is_another_program);
 	tcase_add_test(all, claims_are_bounded);
 	tcase_add_test(all, a_claim_is_used_once);
+	tcase_add_test(all, an_old_claim_is_void);
 	tcase_add_test(all, a_dead_connection_takes_no_claim);
 	tcase_add_test(all, remembers_what_was_dialled);
 	tcase_add_test(all, out_of_descriptors);
