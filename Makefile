@@ -1,10 +1,11 @@
 # meshshim -- GNU make, no configure step.
 #
-#   make                 build/libmeshshim.so, build/meshshim-check, build/meshshim
+#   make                 build/libmeshshim.so and the tools: meshshim, meshshim-check, meshshim-import
 #   make deps            install what is missing for building and testing (Debian 12)
 #   make demo            the founding scenario, live, on loopback
 #   make check           build and run the tests
 #   make check-long      tests that take longer
+#   make bench           what rule sets cost, by their size
 #   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
 #   make uninstall       remove what install put there
 #   make clean           remove build/
@@ -60,12 +61,15 @@ core-src   := $(filter-out shim/init.c shim/hook_%.c,$(shim-src))
 tool-src   := $(wildcard tools/*.c)
 unit-src   := $(wildcard tests/unit/*.c)
 guest-src  := $(wildcard tests/preload/*.c)
+bench-src  := $(wildcard tests/bench/*.c)
 obj         = $(patsubst %.c,$(B)/%.o,$(1))
 llhttp-obj := $(B)/llhttp/llhttp.o $(B)/llhttp/api.o $(B)/llhttp/http.o
 
 so      := $(B)/libmeshshim.so
 check   := $(B)/meshshim-check
 wrapper := $(B)/meshshim
+import  := $(B)/meshshim-import
+oracle  := $(B)/tests/re2/oracle
 unit    := $(B)/tests/unit/unit
 guests  := $(patsubst %.c,$(B)/%,$(guest-src))
 
@@ -77,7 +81,7 @@ MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 
-all: $(so) $(check) $(wrapper)
+all: $(so) $(check) $(wrapper) $(import)
 
 $(B)/librules.a: $(call obj,$(rules-src))
 	$(call say,AR,$@) rm -f $@; $(AR) rcs $@ $^
@@ -99,6 +103,9 @@ $(check): $(call obj,$(filter tools/meshshim-check.c tools/check_%.c,$(tool-src)
 $(wrapper): $(call obj,$(filter tools/meshshim.c tools/program.c,$(tool-src))) $(B)/librules.a
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lconfig -lpcre2-8 $(LDLIBS)
 
+$(import): $(call obj,$(filter tools/meshshim-import.c tools/import_%.c tools/check_quote.c,$(tool-src))) $(B)/librules.a
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lyaml -lconfig -lpcre2-8 $(LDLIBS)
+
 $(B)/tools/meshshim.o: my-cppflags += -DLIBDIR='"$(LIBDIR)"'
 
 $(unit): $(call obj,$(unit-src) $(core-src)) $(B)/librules.a $(llhttp-obj)
@@ -118,6 +125,15 @@ $(B)/tests/preload/%: $(B)/tests/preload/%.o
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $< \
 	    $$(sed -n 's/.*guest-ldflags: *\([^*]*\).*/\1/p' tests/preload/$*.c) $(LDLIBS)
 
+# RE2 itself judges our regular expressions; nothing but this test needs C++.
+$(oracle): tests/re2/oracle.cc $(wildcard tests/re2/*.def) $(B)/librules.a
+	@mkdir -p $(@D)
+	$(call say,CXX,$@) $(CXX) -std=c++17 -O2 -g -I. -Wall -Wextra $(my-ldflags) -o $@ $< $(B)/librules.a \
+	    -lre2 -lpcre2-8 $(LDLIBS)
+
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/librules.a
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lconfig -lpcre2-8 $(LDLIBS)
+
 $(B)/llhttp/%.o: $(LLHTTP)/%.c $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(my-cppflags) $(CPPFLAGS) \
@@ -136,7 +152,7 @@ $(B)/.flags: FORCE
 	    echo '$(subst ','\'',$(flags))' >$@
 FORCE:
 
--include $(patsubst %.o,%.d,$(call obj,$(rules-src) $(shim-src) $(tool-src) $(unit-src) $(guest-src)))
+-include $(patsubst %.o,%.d,$(call obj,$(rules-src) $(shim-src) $(tool-src) $(unit-src) $(guest-src) $(bench-src)))
 
 # --- tests -----------------------------------------------------------------
 export SAN T
@@ -146,13 +162,22 @@ with-deps := $(if $(shell command -v apt-get),deps)
 check: $(with-deps)
 	+@$(MAKE) --no-print-directory check-all
 
-check-all: check-headers check-unit check-rules check-exports check-layers check-preload check-install
+check-all: check-headers check-unit check-rules check-import check-exports check-layers check-preload check-install
 
 check-unit: $(unit)
 	$(call say,TEST,unit) $(unit)
 
 check-rules: $(check)
 	$(call say,TEST,rules) tests/rules/run.sh $(check)
+
+check-import: $(import) $(check)
+	$(call say,TEST,import) tests/import/run.sh $(import) $(check)
+
+# Pairs of pattern and text whose answers RE2 has to share; the seed is fixed, the order of
+# failures too.
+PAIRS ?= 100000
+check-re2: $(if $(SAN),,$(oracle))
+	$(if $(SAN),@echo "  SKIP  re2: the oracle is built without sanitizers",$(call say,TEST,re2) $(oracle) --seed 1 --pairs $(PAIRS))
 
 check-preload: all $(guests)
 	$(call say,TEST,preload) tests/preload/run.py $(B)
@@ -162,6 +187,9 @@ check-long: $(with-deps)
 
 check-preload-long: all $(guests)
 	$(call say,TEST,preload-long) tests/preload/run.py --long $(B)
+
+bench: $(B)/tests/bench/bench_rules
+	$(Q)$(B)/tests/bench/bench_rules
 
 # Every header compiles alone.
 check-headers: $(patsubst %,$(B)/%.hdr,$(wildcard rules/*.h shim/*.h shim/bridge/*.h))
@@ -201,8 +229,8 @@ demo: $(with-deps)
 # --- dependencies ----------------------------------------------------------
 # Debian 12's names. A web server is needed as a file, not as a running service: a policy of
 # "start nothing" is put in place while it is installed, unless the machine has its own.
-deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libpcre2-dev uthash-dev node-llhttp
-deps-test  := check binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
+deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libyaml-dev libpcre2-dev uthash-dev node-llhttp
+deps-test  := check g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
 
 deps:
 	@missing=$$(for p in $(deps-build) $(deps-test); do \
@@ -225,20 +253,20 @@ man5 := $(wildcard rules/*.5)
 install: all
 	$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
 	$(Q)$(INSTALL) -m 755 $(so) $(DESTDIR)$(LIBDIR)/libmeshshim.so
-	$(Q)$(INSTALL) -m 755 $(check) $(wrapper) $(DESTDIR)$(BINDIR)/
+	$(Q)$(INSTALL) -m 755 $(check) $(wrapper) $(import) $(DESTDIR)$(BINDIR)/
 	$(Q)$(INSTALL) -m 644 $(man1) $(DESTDIR)$(MANDIR)/man1/
 	$(Q)$(if $(man5),$(INSTALL) -m 644 $(man5) $(DESTDIR)$(MANDIR)/man5/)
 
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(LIBDIR)/libmeshshim.so $(DESTDIR)$(BINDIR)/meshshim-check \
-	    $(DESTDIR)$(BINDIR)/meshshim $(patsubst tools/%,$(DESTDIR)$(MANDIR)/man1/%,$(man1)) \
+	    $(DESTDIR)$(BINDIR)/meshshim $(DESTDIR)$(BINDIR)/meshshim-import $(patsubst tools/%,$(DESTDIR)$(MANDIR)/man1/%,$(man1)) \
 	    $(patsubst rules/%,$(DESTDIR)$(MANDIR)/man5/%,$(man5))
 
 clean:
 	rm -rf build
 
 help:
-	@sed -n '3,20s/^# \{0,1\}//p' Makefile
+	@sed -n '3,21s/^# \{0,1\}//p' Makefile
 
-.PHONY: all check check-all check-unit check-rules check-preload check-preload-long check-long check-headers check-exports \
+.PHONY: all bench check check-all check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
     check-layers check-install demo deps install uninstall clean help FORCE

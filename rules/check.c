@@ -3,6 +3,7 @@
  * What only shows when all resources lie side by side: Istio's analyzers (istio-semantics 4), and
  * the clusters that destinations name.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,8 +17,33 @@
 struct check {
 	struct rules *rules;
 	struct diags *diags;
+	const char *kind, *name; /* of the resource that is being looked at */
 	int guesses;
 };
+
+static void say(struct check *check, enum severity severity, const char *code,
+		const struct where *where, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void say(struct check *check, enum severity severity, const char *code,
+		const struct where *where, const char *format, ...)
+{
+	char resource[512], text[1024];
+	const struct topic topic = {code, resource};
+	va_list args;
+
+	snprintf(resource, sizeof(resource), "%s %s", check->kind, check->name);
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	diag_about(check->diags, severity, &topic, where, "%s", text);
+}
+
+static void set_resource(struct check *check, const char *kind, const struct text *name)
+{
+	check->kind = kind;
+	check->name = name->s ? name->s : "";
+}
 
 /* ---- names of resources ------------------------------------------------------------------- */
 
@@ -41,10 +67,11 @@ static int check_names(struct check *check, const struct pointers *list, const c
 		if (!resource.name.s)
 			continue;
 		first = table_get(&names, resource.name.s, strlen(resource.name.s));
+		set_resource(check, kind, &resource.name);
 		if (first)
-			diag_add(check->diags, SEVERITY_ERROR, &resource.name.where,
-				 "%s \"%s\" is already defined (%s:%d)", kind, resource.name.s,
-				 first->file, first->line);
+			say(check, SEVERITY_REJECTED, NULL, &resource.name.where,
+			    "%s \"%s\" is already defined (%s:%d)", kind, resource.name.s,
+			    first->file, first->line);
 		else
 			status = table_put(&names, resource.name.s, strlen(resource.name.s),
 					   list->items[i]);
@@ -54,6 +81,14 @@ static int check_names(struct check *check, const struct pointers *list, const c
 }
 
 /* ---- destinations ------------------------------------------------------------------------- */
+
+/* The service of a host, NULL: none. `host` is normalized. */
+static const struct service *find_service(const struct check *check, const char *host)
+{
+	char key[256];
+
+	return hostmap_get(&check->rules->services, rules_host_key(check->rules, host, key));
+}
 
 static void unknown_host(struct check *check, const struct text *host)
 {
@@ -70,18 +105,17 @@ static void unknown_host(struct check *check, const struct text *host)
 				suggestion_offer(&suggestion, candidate->registry.name);
 		}
 	if (cover)
-		diag_add(
-		    check->diags, SEVERITY_ERROR, &host->where,
+		say(check, SEVERITY_ERROR, "IST0101", &host->where,
 		    "Referenced host not found: \"%s\" (the wildcard \"%s\" does not make it a "
 		    "destination, name the host in a service entry)",
 		    host->s, cover->host);
 	else if (suggestion.best)
-		diag_add(check->diags, SEVERITY_ERROR, &host->where,
-			 "Referenced host not found: \"%s\" (did you mean \"%s\"?)", host->s,
-			 suggestion.best);
+		say(check, SEVERITY_ERROR, "IST0101", &host->where,
+		    "Referenced host not found: \"%s\" (did you mean \"%s\"?)", host->s,
+		    suggestion.best);
 	else
-		diag_add(check->diags, SEVERITY_ERROR, &host->where,
-			 "Referenced host not found: \"%s\"", host->s);
+		say(check, SEVERITY_ERROR, "IST0101", &host->where,
+		    "Referenced host not found: \"%s\"", host->s);
 }
 
 /* "80, 443" */
@@ -96,6 +130,40 @@ static const char *port_list(const struct service *service, char *out, size_t si
 	return out;
 }
 
+static bool has_subset(const struct service *service, const char *subset)
+{
+	for (size_t i = service->n_clusters; i < service->n_all; i++)
+		if (!strcmp(service->clusters[i].subset, subset))
+			return true;
+	return false;
+}
+
+static void unknown_subset(struct check *check, const struct destination *destination)
+{
+	const struct service *service = destination->service;
+	struct suggestion suggestion;
+
+	suggestion_init(&suggestion, destination->subset.s);
+	for (size_t i = service->n_clusters; i < service->n_all; i++)
+		suggestion_offer(&suggestion, service->clusters[i].subset);
+	if (suggestion.best)
+		say(check, SEVERITY_ERROR, "IST0101", &destination->subset.where,
+		    "Referenced host+subset in destinationrule not found: \"%s+%s\" (did you mean "
+		    "\"%s\"?)",
+		    destination->host.s, destination->subset.s, suggestion.best);
+	else
+		say(check, SEVERITY_ERROR, "IST0101", &destination->subset.where,
+		    "Referenced host+subset in destinationrule not found: \"%s+%s\"",
+		    destination->host.s, destination->subset.s);
+}
+
+static const struct cluster *cluster_of(const struct destination *destination, unsigned port)
+{
+	if (destination->subset.s && *destination->subset.s)
+		return service_subset(destination->service, destination->subset.s, port);
+	return service_cluster(destination->service, port);
+}
+
 static void choose_cluster(struct check *check, struct destination *destination)
 {
 	const struct service *service = destination->service;
@@ -103,58 +171,113 @@ static void choose_cluster(struct check *check, struct destination *destination)
 	char ports[128];
 
 	if (port && port->number.set) {
-		destination->cluster = service_cluster(service, (unsigned)port->number.value);
-		if (!destination->cluster)
-			diag_add(check->diags, SEVERITY_ERROR, &port->number.where,
-				 "Referenced host:port not found: \"%s:%lld\" (its ports are: %s)",
-				 service->host, port->number.value,
-				 port_list(service, ports, sizeof(ports)));
+		destination->cluster = cluster_of(destination, (unsigned)port->number.value);
+		if (!service_cluster(service, (unsigned)port->number.value))
+			say(check, SEVERITY_ERROR, "IST0101", &port->number.where,
+			    "Referenced host:port not found: \"%s:%lld\" (its ports are: %s)",
+			    service->host, port->number.value,
+			    port_list(service, ports, sizeof(ports)));
 	} else if (service->n_clusters == 1) {
-		destination->cluster = &service->clusters[0];
+		destination->cluster = cluster_of(destination, service->clusters[0].port);
 	} else if (service->n_clusters > 1) {
-		diag_add(
-		    check->diags, SEVERITY_WARNING, &destination->where,
+		say(check, SEVERITY_ERROR, "IST0112", &destination->where,
 		    "This VirtualService routes to a service \"%s\" that exposes multiple ports "
 		    "[%s]. Specifying a port in the destination is required to disambiguate: "
 		    "without one, it is the port that the program dialled",
 		    service->host, port_list(service, ports, sizeof(ports)));
 	} else {
-		diag_add(check->diags, SEVERITY_ERROR, &destination->where,
-			 "Referenced host \"%s\" has no ports", service->host);
+		say(check, SEVERITY_ERROR, "IST0101", &destination->where,
+		    "Referenced host \"%s\" has no ports", service->host);
 	}
 }
 
-static void check_destination(struct check *check, struct destination *destination)
+/* `http`: requests are sent there, which the bridge has to encrypt where the port expects it. */
+static void check_destination(struct check *check, struct destination *destination, bool http)
 {
 	const struct cluster *cluster;
 
 	if (!destination || !destination->host.s)
 		return;
-	destination->service = hostmap_get(&check->rules->services, destination->host.s);
+	destination->service = find_service(check, destination->host.s);
 	if (!destination->service) {
 		unknown_host(check, &destination->host);
 		return;
 	}
 	choose_cluster(check, destination);
+	if (destination->subset.s && *destination->subset.s &&
+	    !has_subset(destination->service, destination->subset.s))
+		unknown_subset(check, destination);
 	cluster = destination->cluster;
-	if (cluster && cluster->protocol == PROTOCOL_TLS && cluster->tls.mode == TLS_MODE_DISABLE)
-		diag_add(check->diags, SEVERITY_WARNING, &destination->where,
-			 "plain HTTP goes to port %u of \"%s\", which expects TLS: no "
-			 "DestinationRule sets a tls mode for it",
-			 cluster->port, cluster->host);
+	if (http && cluster && cluster->protocol == PROTOCOL_TLS &&
+	    cluster->tls.mode == TLS_MODE_DISABLE)
+		say(check, SEVERITY_WARNING, NULL, &destination->where,
+		    "plain HTTP goes to port %u of \"%s\", which expects TLS: no DestinationRule "
+		    "sets a tls mode for it",
+		    cluster->port, cluster->host);
 }
 
+static void check_destinations(struct check *check, const struct list *list, bool http)
+{
+	struct route_destination *destinations = list->items;
+
+	for (size_t i = 0; i < list->n; i++)
+		check_destination(check, destinations[i].destination, http);
+}
+
+static void check_http_routes(struct check *check, const struct list *list)
+{
+	struct http_route *routes = list->items;
+
+	for (size_t i = 0; i < list->n; i++) {
+		struct http_mirror *mirrors = routes[i].mirrors.items;
+
+		check_destinations(check, &routes[i].route, true);
+		check_destination(check, routes[i].mirror, true);
+		for (size_t j = 0; j < routes[i].mirrors.n; j++)
+			check_destination(check, mirrors[j].destination, true);
+	}
+}
+
+static void check_streams(struct check *check, const struct list *list)
+{
+	struct l4_route *routes = list->items;
+
+	for (size_t i = 0; i < list->n; i++)
+		check_destinations(check, &routes[i].route, false);
+}
+
+/* The mistake that users of Istio make most: http routes for what the program encrypts itself. */
+static void check_applies(struct check *check, const struct virtual_service *service)
+{
+	const struct text *hosts = service->hosts.items;
+
+	for (size_t i = 0; service->http.n && i < service->hosts.n; i++) {
+		const struct service *target = find_service(check, hosts[i].s);
+		bool http = !target || !target->n_clusters;
+		char ports[128];
+
+		for (size_t j = 0; target && j < target->n_clusters; j++)
+			http |= protocol_is_http(target->clusters[j].protocol);
+		if (!http)
+			say(check, SEVERITY_WARNING, NULL, &hosts[i].where,
+			    "http routes apply to plain HTTP on port 80 only: \"%s\" has no HTTP "
+			    "port, and what comes for its ports (%s) is passed on unread",
+			    hosts[i].s, port_list(target, ports, sizeof(ports)));
+	}
+}
+
+/* The copies that delegates made share their destinations with what was written, so that each is
+ * looked at once; a delegate's own are looked at with itself. */
 static void check_routes(struct check *check, struct virtual_service *service)
 {
-	struct http_route *routes = service->http.items;
-
 	/* One for gateways may name what only a cluster knows. */
-	for (size_t i = 0; !service->inert && i < service->http.n; i++) {
-		struct route_destination *destinations = routes[i].route.items;
-
-		for (size_t j = 0; j < routes[i].route.n; j++)
-			check_destination(check, destinations[j].destination);
-	}
+	if (service->inert)
+		return;
+	set_resource(check, "VirtualService", &service->name);
+	check_http_routes(check, &service->http);
+	check_streams(check, &service->tls);
+	check_streams(check, &service->tcp);
+	check_applies(check, service);
 }
 
 /* ---- destination rules -------------------------------------------------------------------- */
@@ -165,20 +288,63 @@ static int mark_used(const struct rules *rules, struct hostmap *used)
 	for (size_t i = 0; i < rules->host_list.n; i++) {
 		const struct host *host = rules->host_list.items[i];
 		struct hostmap_walk walk;
-		const struct destination_rule *rule;
+		const struct merged_rule *rule;
 
 		if (!host->service)
 			continue;
 		hostmap_walk_init(&walk, &rules->policies, host->registry.name);
 		while ((rule = hostmap_walk_next(&walk)))
-			if (!hostmap_get(used, rule->host.s) &&
-			    hostmap_put(used, rule->host.s, (void *)rule) < 0)
+			if (!hostmap_get(used, rule->first->host.s) &&
+			    hostmap_put(used, rule->first->host.s, (void *)rule) < 0)
 				return -1;
 	}
 	return 0;
 }
 
-static int check_rule_hosts(struct check *check)
+/* Two policies for one host: Istio takes the first and says nothing. */
+static void check_merged(struct check *check, const struct merged_rule *merged,
+			 const struct destination_rule *rule)
+{
+	const struct subset *subsets = rule->subsets.items;
+
+	if (rule->traffic_policy && merged->policy != rule->traffic_policy)
+		say(check, SEVERITY_WARNING, NULL, &rule->traffic_policy->where,
+		    "host \"%s\" already has a trafficPolicy (%s:%d): the first one wins",
+		    rule->host.s, merged->policy->where.file, merged->policy->where.line);
+	for (const struct merged_subset *first = merged->subsets; first; first = first->next) {
+		if (first->rule == rule)
+			continue;
+		for (size_t i = 0; i < rule->subsets.n; i++)
+			if (subsets[i].name.s &&
+			    !strcmp(subsets[i].name.s, first->subset->name.s))
+				say(check, SEVERITY_WARNING, NULL, &subsets[i].where,
+				    "host \"%s\" already has a subset \"%s\" (%s:%d): the first "
+				    "one wins",
+				    rule->host.s, subsets[i].name.s, first->subset->where.file,
+				    first->subset->where.line);
+	}
+}
+
+static void check_subsets(struct check *check, const struct destination_rule *rule)
+{
+	const struct service *service = find_service(check, rule->host.s);
+	const struct subset *subsets = rule->subsets.items;
+
+	for (size_t i = 0; service && service->entry->endpoints.n && i < rule->subsets.n; i++) {
+		const struct cluster *cluster =
+		    subsets[i].name.s && service->n_clusters
+			? service_subset(service, subsets[i].name.s, service->clusters[0].port)
+			: NULL;
+
+		if (cluster && !cluster->n_endpoints)
+			say(check, SEVERITY_ERROR, "IST0173", &subsets[i].where,
+			    "The Subset %s defined in the DestinationRule does not select any "
+			    "pods: no endpoint of \"%s\" has its labels",
+			    subsets[i].name.s, service->host);
+	}
+}
+
+static int check_rules(struct check *check)
 {
 	const struct pointers *list = &check->rules->destination_rules;
 	struct hostmap used;
@@ -188,46 +354,35 @@ static int check_rule_hosts(struct check *check)
 	status = mark_used(check->rules, &used);
 	for (size_t i = 0; i < list->n && status == 0; i++) {
 		const struct destination_rule *rule = list->items[i];
+		const struct merged_rule *merged;
+		char key[256];
 
-		if (rule->host.s && !hostmap_get(&used, rule->host.s))
-			diag_add(check->diags, SEVERITY_WARNING, &rule->host.where,
-				 "The host %s defined in the DestinationRule does not match any "
-				 "services in the mesh",
-				 rule->host.s);
+		if (!rule->host.s)
+			continue;
+		set_resource(check, "DestinationRule", &rule->name);
+		merged = hostmap_get(&check->rules->policies,
+				     rules_host_key(check->rules, rule->host.s, key));
+		check_merged(check, merged, rule);
+		check_subsets(check, rule);
+		if (!hostmap_get(&used, merged->first->host.s))
+			say(check, SEVERITY_WARNING, "IST0174", &rule->host.where,
+			    "The host %s defined in the DestinationRule does not match any "
+			    "services in the mesh",
+			    rule->host.s);
 	}
 	hostmap_release(&used);
 	return status;
-}
-
-/* Two policies for one host: Istio takes the first and says nothing. */
-static void check_hidden_policies(struct check *check)
-{
-	const struct pointers *list = &check->rules->destination_rules;
-
-	for (size_t i = 0; i < list->n; i++) {
-		const struct destination_rule *rule = list->items[i];
-		const struct destination_rule *first =
-		    rule->host.s ? hostmap_get(&check->rules->policies, rule->host.s) : NULL;
-
-		if (first && rule->traffic_policy && first->traffic_policy != rule->traffic_policy)
-			diag_add(
-			    check->diags, SEVERITY_WARNING, &rule->traffic_policy->where,
-			    "host \"%s\" already has a trafficPolicy (%s:%d): the first one wins",
-			    rule->host.s, first->traffic_policy->where.file,
-			    first->traffic_policy->where.line);
-	}
 }
 
 int rules_check(struct rules *rules, struct diags *diags)
 {
 	struct check check = {.rules = rules, .diags = diags};
 
-	if (check_names(&check, &rules->service_entries, "service entry") < 0 ||
-	    check_names(&check, &rules->virtual_services, "virtual service") < 0 ||
-	    check_names(&check, &rules->destination_rules, "destination rule") < 0)
+	if (check_names(&check, &rules->service_entries, "ServiceEntry") < 0 ||
+	    check_names(&check, &rules->virtual_services, "VirtualService") < 0 ||
+	    check_names(&check, &rules->destination_rules, "DestinationRule") < 0)
 		return -1;
 	for (size_t i = 0; i < rules->virtual_services.n; i++)
 		check_routes(&check, rules->virtual_services.items[i]);
-	check_hidden_policies(&check);
-	return check_rule_hosts(&check);
+	return check_rules(&check);
 }

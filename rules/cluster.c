@@ -8,49 +8,98 @@
 
 #include "rules/model.h"
 
+/* ---- endpoints ---------------------------------------------------------------------------- */
+
 static uint16_t endpoint_port(const struct workload_entry *entry, const struct service_port *port)
 {
 	const struct endpoint_port *ports = entry ? entry->ports.items : NULL;
 
+	if (entry && entry->address.s && !strncmp(entry->address.s, "unix://", 7))
+		return 0;
 	for (size_t i = 0; entry && i < entry->ports.n; i++)
 		if (ports[i].name.s && port->name.s && !strcmp(ports[i].name.s, port->name.s))
 			return (uint16_t)ports[i].value.value;
 	return (uint16_t)(port->target_port.set ? port->target_port.value : port->number.value);
 }
 
+static bool has_label(const struct workload_entry *entry, const struct pair *label)
+{
+	const struct pair *labels = entry->labels.items;
+
+	for (size_t i = 0; i < entry->labels.n; i++)
+		if (labels[i].name.s && label->name.s && !strcmp(labels[i].name.s, label->name.s))
+			return labels[i].value.s && label->value.s &&
+			       !strcmp(labels[i].value.s, label->value.s);
+	return false;
+}
+
+static bool selects(const struct subset *subset, const struct workload_entry *entry)
+{
+	const struct pair *labels = subset ? subset->labels.items : NULL;
+
+	for (size_t i = 0; subset && i < subset->labels.n; i++)
+		if (!has_label(entry, &labels[i]))
+			return false;
+	return true;
+}
+
 static int build_endpoints(struct region *region, const struct service *service,
-			   const struct service_port *port, struct cluster *cluster)
+			   const struct service_port *port, const struct subset *subset,
+			   struct cluster *cluster)
 {
 	const struct list *list = &service->entry->endpoints;
 	const struct workload_entry *entries = list->items;
-	size_t n = list->n ? list->n : 1;
-	struct endpoint *endpoints = region_array(region, n, sizeof(*endpoints));
+	struct endpoint *endpoints =
+	    region_array(region, list->n ? list->n : 1, sizeof(*endpoints));
 
 	if (!endpoints)
 		return -1;
-	for (size_t i = 0; i < n; i++) {
-		const struct workload_entry *entry = list->n ? &entries[i] : NULL;
-
-		endpoints[i].address = entry ? entry->address.s : service->host;
-		endpoints[i].port = endpoint_port(entry, port);
-	}
 	cluster->endpoints = endpoints;
-	cluster->n_endpoints = n;
+	for (size_t i = 0; i < list->n; i++) {
+		if (!entries[i].address.s || !selects(subset, &entries[i]))
+			continue;
+		endpoints[cluster->n_endpoints++] = (struct endpoint){
+		    .address = entries[i].address.s,
+		    .port = endpoint_port(&entries[i], port),
+		    .weight = entries[i].weight.set ? (uint32_t)entries[i].weight.value : 1,
+		};
+	}
+	/* The host itself, which has no labels that a subset could ask for. */
+	if (!list->n && !(subset && subset->labels.n) &&
+	    (cluster->resolution == RESOLUTION_DNS ||
+	     cluster->resolution == RESOLUTION_DNS_ROUND_ROBIN))
+		endpoints[cluster->n_endpoints++] =
+		    (struct endpoint){service->host, endpoint_port(NULL, port), 1};
 	return 0;
 }
 
-/* portLevelSettings replace the settings of the destination, they inherit nothing. */
-static const struct tls_settings *settings_for(const struct traffic_policy *policy, uint16_t port)
+/* ---- policy ------------------------------------------------------------------------------- */
+
+/* What one trafficPolicy says goes over what was said before, field by field; then
+ * portLevelSettings replace their four, and inherit nothing (istio-semantics 1.3). */
+static void apply_policy(struct cluster *cluster, const struct tls_settings **tls,
+			 const struct traffic_policy *policy)
 {
 	const struct port_traffic_policy *ports;
 
 	if (!policy)
-		return NULL;
+		return;
+	cluster->load_balancer = policy->load_balancer ?: cluster->load_balancer;
+	cluster->connection_pool = policy->connection_pool ?: cluster->connection_pool;
+	cluster->outlier_detection = policy->outlier_detection ?: cluster->outlier_detection;
+	cluster->tunnel = policy->tunnel ?: cluster->tunnel;
+	cluster->proxy_protocol = policy->proxy_protocol ?: cluster->proxy_protocol;
+	*tls = policy->tls ?: *tls;
 	ports = policy->port_level_settings.items;
-	for (size_t i = 0; i < policy->port_level_settings.n; i++)
-		if (ports[i].port && ports[i].port->number.value == port)
-			return ports[i].tls;
-	return policy->tls;
+	for (size_t i = 0; i < policy->port_level_settings.n; i++) {
+		if (!ports[i].port || ports[i].port->number.value != cluster->port)
+			continue;
+		cluster->load_balancer = ports[i].load_balancer;
+		cluster->connection_pool = ports[i].connection_pool;
+		cluster->outlier_detection = ports[i].outlier_detection;
+		*tls = ports[i].tls;
+		break;
+	}
 }
 
 static int build_names(struct region *region, const struct list *names, struct client_tls *tls)
@@ -67,29 +116,57 @@ static int build_names(struct region *region, const struct list *names, struct c
 	return 0;
 }
 
-static int build_tls(struct region *region, const struct service *service, struct cluster *cluster)
+/* A relative file is looked for beside the rule file that names it. */
+static int build_file(struct region *region, const struct text *text, const char **path)
 {
-	const struct tls_settings *settings = settings_for(service->policy, cluster->port);
+	const char *slash = text->where.file ? strrchr(text->where.file, '/') : NULL;
+
+	*path = text->s && *text->s ? text->s : NULL;
+	if (*path && slash && text->s[0] != '/')
+		*path = region_printf(region, "%.*s%s", (int)(slash + 1 - text->where.file),
+				      text->where.file, text->s);
+	return text->s && *text->s && !*path ? -1 : 0;
+}
+
+static int build_files(struct region *region, const struct tls_settings *settings,
+		       struct client_tls *tls)
+{
+	const char *ca = settings->ca_certificates.s;
+
+	tls->ca_certificates = ca;
+	if (ca && strcmp(ca, "system") != 0 &&
+	    build_file(region, &settings->ca_certificates, &tls->ca_certificates) < 0)
+		return -1;
+	if (build_file(region, &settings->ca_crl, &tls->ca_crl) < 0)
+		return -1;
+	if (tls->mode != TLS_MODE_MUTUAL)
+		return 0;
+	if (build_file(region, &settings->client_certificate, &tls->client_certificate) < 0)
+		return -1;
+	return build_file(region, &settings->private_key, &tls->private_key);
+}
+
+static int build_tls(struct region *region, const struct service *service,
+		     const struct tls_settings *settings, struct cluster *cluster)
+{
 	struct client_tls *tls = &cluster->tls;
 	const struct list *names;
 
 	if (!settings || settings->mode.value == TLS_MODE_DISABLE)
 		return 0;
 	tls->mode = (enum tls_mode)settings->mode.value;
-	tls->ca_certificates = settings->ca_certificates.s;
-	tls->ca_crl = settings->ca_crl.s;
-	tls->sni = settings->sni.s;
+	tls->sni = settings->sni.s && *settings->sni.s ? settings->sni.s : NULL;
 	tls->insecure_skip_verify = settings->insecure_skip_verify.value;
-	if (tls->mode == TLS_MODE_MUTUAL) {
-		tls->client_certificate = settings->client_certificate.s;
-		tls->private_key = settings->private_key.s;
-	}
+	if (build_files(region, settings, tls) < 0)
+		return -1;
 	if (tls->insecure_skip_verify)
 		return 0;
 	names = settings->subject_alt_names.n ? &settings->subject_alt_names
 					      : &service->entry->subject_alt_names;
 	return build_names(region, names, tls);
 }
+
+/* ---- the id ------------------------------------------------------------------------------- */
 
 /* Lengths stand before texts, so that no text can imitate another field. */
 static void write_text(FILE *out, const char *text)
@@ -106,9 +183,10 @@ static void write_id(FILE *out, const struct cluster *cluster)
 
 	fprintf(out, "%s:%u p%d r%d", cluster->host, cluster->port, cluster->protocol,
 		cluster->resolution);
+	write_text(out, cluster->subset);
 	for (size_t i = 0; i < cluster->n_endpoints; i++) {
 		write_text(out, cluster->endpoints[i].address);
-		fprintf(out, ":%u", cluster->endpoints[i].port);
+		fprintf(out, ":%u*%u", cluster->endpoints[i].port, cluster->endpoints[i].weight);
 	}
 	fprintf(out, " tls%d%s", tls->mode, tls->insecure_skip_verify ? "!" : "");
 	if (tls->mode == TLS_MODE_DISABLE)
@@ -137,19 +215,27 @@ static int build_id(struct region *region, struct cluster *cluster)
 	return cluster->id ? 0 : -1;
 }
 
+/* ---- all of it ---------------------------------------------------------------------------- */
+
 int rules_build_cluster(struct region *region, const struct service *service,
-			const struct service_port *port, struct cluster *cluster)
+			const struct service_port *port, const struct subset *subset,
+			struct cluster *cluster)
 {
+	const struct service_entry *entry = service->entry;
+	const struct tls_settings *tls = NULL;
+
 	cluster->host = service->host;
+	cluster->subset = subset ? subset->name.s : NULL;
 	cluster->port = (uint16_t)port->number.value;
-	cluster->protocol =
-	    port->protocol.set ? (enum protocol)(port->protocol.value - 1) : PROTOCOL_TCP;
-	cluster->resolution = service->entry->resolution.set
-				  ? (enum resolution)(service->entry->resolution.value - 1)
-				  : RESOLUTION_DNS;
+	cluster->protocol = service_protocol(port);
+	cluster->resolution = entry->resolution.set
+				  ? (enum resolution)(entry->resolution.value - 1)
+				  : RESOLUTION_NONE;
 	cluster->where = port->where;
-	if (build_endpoints(region, service, port, cluster) < 0 ||
-	    build_tls(region, service, cluster) < 0)
+	apply_policy(cluster, &tls, service->rule ? service->rule->policy : NULL);
+	apply_policy(cluster, &tls, subset ? subset->traffic_policy : NULL);
+	if (build_endpoints(region, service, port, subset, cluster) < 0 ||
+	    build_tls(region, service, tls, cluster) < 0)
 		return -1;
 	return build_id(region, cluster);
 }
@@ -158,6 +244,16 @@ const struct cluster *service_cluster(const struct service *service, unsigned po
 {
 	for (size_t i = 0; i < service->n_clusters; i++)
 		if (service->clusters[i].port == port)
+			return &service->clusters[i];
+	return NULL;
+}
+
+const struct cluster *service_subset(const struct service *service, const char *subset,
+				     unsigned port)
+{
+	for (size_t i = service->n_clusters; i < service->n_all; i++)
+		if (service->clusters[i].port == port &&
+		    !strcmp(service->clusters[i].subset, subset))
 			return &service->clusters[i];
 	return NULL;
 }

@@ -2,6 +2,7 @@
 #include "rules/diag.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@ void diags_init(struct diags *diags)
 static void diag_free(struct diag *diag)
 {
 	free(diag->file);
+	free(diag->resource);
+	free(diag->code);
 	free(diag->text);
 	free(diag);
 }
@@ -31,49 +34,57 @@ void diags_release(struct diags *diags)
 	diags_init(diags);
 }
 
-static struct diag *diag_new(const struct where *where)
+static bool copy(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return !from || *to;
+}
+
+static struct diag *diag_new(const struct topic *topic, const struct where *where)
 {
 	struct diag *diag = calloc(1, sizeof(*diag));
 
 	if (!diag)
 		return NULL;
-	if (where && where->file) {
-		diag->file = strdup(where->file);
-		diag->line = where->line;
-		if (!diag->file) {
-			free(diag);
-			return NULL;
-		}
-	}
-	return diag;
+	diag->line = where && where->file ? where->line : 0;
+	if (copy(&diag->file, where ? where->file : NULL) &&
+	    copy(&diag->code, topic ? topic->code : NULL) &&
+	    copy(&diag->resource, topic ? topic->resource : NULL))
+		return diag;
+	diag_free(diag);
+	return NULL;
 }
 
-void diag_add(struct diags *diags, enum severity severity, const struct where *where,
-	      const char *format, ...)
+static void count(struct diags *diags, enum severity severity)
 {
-	struct diag *diag = diag_new(where);
-	va_list args;
+	diags->rejected += severity == SEVERITY_REJECTED;
+	diags->errors += severity == SEVERITY_REJECTED || severity == SEVERITY_ERROR;
+	diags->warnings += severity == SEVERITY_WARNING;
+	diags->infos += severity == SEVERITY_INFO;
+}
 
-	if (diag) {
-		va_start(args, format);
-		if (vasprintf(&diag->text, format, args) < 0) {
-			diag->text = NULL;
-			diag_free(diag);
-			diag = NULL;
-		}
-		va_end(args);
+static void add(struct diags *diags, enum severity severity, const struct topic *topic,
+		const struct where *where, const char *format, va_list args)
+    __attribute__((format(printf, 5, 0)));
+
+static void add(struct diags *diags, enum severity severity, const struct topic *topic,
+		const struct where *where, const char *format, va_list args)
+{
+	struct diag *diag = diag_new(topic, where);
+
+	if (diag && vasprintf(&diag->text, format, args) < 0) {
+		diag->text = NULL;
+		diag_free(diag);
+		diag = NULL;
 	}
 	if (!diag) {
-		/* A warning that cannot be kept is an error: something is wrong with this load. */
+		/* A warning that cannot be kept rejects: something is wrong with this load. */
 		diags->lost++;
-		diags->errors++;
+		count(diags, SEVERITY_REJECTED);
 		return;
 	}
 	diag->severity = severity;
-	if (severity == SEVERITY_ERROR)
-		diags->errors++;
-	else
-		diags->warnings++;
+	count(diags, severity);
 	if (diags->last)
 		diags->last->next = diag;
 	else
@@ -81,15 +92,43 @@ void diag_add(struct diags *diags, enum severity severity, const struct where *w
 	diags->last = diag;
 }
 
+void diag_about(struct diags *diags, enum severity severity, const struct topic *topic,
+		const struct where *where, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add(diags, severity, topic, where, format, args);
+	va_end(args);
+}
+
+void diag_add(struct diags *diags, enum severity severity, const struct where *where,
+	      const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add(diags, severity, NULL, where, format, args);
+	va_end(args);
+}
+
+const char *severity_name(enum severity severity)
+{
+	return severity == SEVERITY_WARNING ? "warning" : severity == SEVERITY_INFO ? "info" : "error";
+}
+
 int diag_format(const struct diag *diag, char *out, size_t size)
 {
-	const char *severity = diag->severity == SEVERITY_ERROR ? "error" : "warning";
+	const char *severity = severity_name(diag->severity);
+	char place[4096] = "", code[32] = "";
 
-	if (!diag->file)
-		return snprintf(out, size, "%s: %s", severity, diag->text);
-	if (!diag->line)
-		return snprintf(out, size, "%s: %s: %s", diag->file, severity, diag->text);
-	return snprintf(out, size, "%s:%d: %s: %s", diag->file, diag->line, severity, diag->text);
+	if (diag->file && diag->line)
+		snprintf(place, sizeof(place), "%s:%d: ", diag->file, diag->line);
+	else if (diag->file)
+		snprintf(place, sizeof(place), "%s: ", diag->file);
+	if (diag->code)
+		snprintf(code, sizeof(code), "[%s] ", diag->code);
+	return snprintf(out, size, "%s%s: %s%s", place, severity, code, diag->text);
 }
 
 /* A diagnostic with what decides its place. */

@@ -24,9 +24,14 @@ typedef void explain_note_fn(void *context, const struct explain_note *note);
 void rules_explain(const struct rules *rules, const struct rules_request *request,
 		   struct verdict *verdict, explain_note_fn *note, void *context);
 
+/* The same for rules_match_stream(). */
+void rules_explain_stream(const struct rules *rules, const struct rules_stream *stream,
+			  struct verdict *verdict, explain_note_fn *note, void *context);
+
 /* One of the destinations of a verdict. */
 struct explain_destination {
 	const char *host;
+	const char *subset;	       /* NULL: none */
 	uint16_t port;		       /* 0: no such port */
 	unsigned weight;	       /* as written; 100 for the only one */
 	const struct cluster *cluster; /* NULL: not in the registry */
@@ -42,5 +47,16 @@ struct explain_destination rules_destination(const struct verdict *verdict, size
 
 /* Where the routes of the verdict come from: the VirtualService, else nothing (file NULL). */
 struct where rules_routes_where(const struct rules *rules, const struct verdict *verdict);
+
+/* How long, and how often (istio-semantics 2.6). */
+struct explain_resilience {
+	int64_t timeout;	 /* ns; 0: none */
+	int64_t per_try_timeout; /* ns; 0: that of the whole */
+	long long attempts;	 /* after the first; 0: none */
+	const char *retry_on;	 /* "" without attempts */
+};
+
+/* What holds for the verdict's route: its own, else meshConfig's, else Istio's. */
+void rules_resilience(const struct verdict *verdict, struct explain_resilience *out);
 
 #endif

@@ -151,6 +151,17 @@ bool hostname_parse_cidr(const char *text, struct rules_address *address, bool *
 	return true;
 }
 
+bool hostname_in_block(const struct rules_address *block, const struct in6_addr *address)
+{
+	for (unsigned bit = 0; bit < block->prefix; bit++) {
+		unsigned mask = 0x80U >> bit % 8;
+
+		if ((block->address.s6_addr[bit / 8] ^ address->s6_addr[bit / 8]) & mask)
+			return false;
+	}
+	return true;
+}
+
 size_t hostname_normalize(const char *name, size_t len, char out[256])
 {
 	if (len && name[len - 1] == '.')

@@ -30,6 +30,9 @@ bool hostname_is_address(const char *text, struct in6_addr *address);
 /* An address or a CIDR block. `cidr` tells which it is. Host bits of a block are cleared. */
 bool hostname_parse_cidr(const char *text, struct rules_address *address, bool *cidr);
 
+/* Whether an address lies in a block. */
+bool hostname_in_block(const struct rules_address *block, const struct in6_addr *address);
+
 /*
  * Into `out`: lower case, without a trailing dot. Returns the length, or 0: empty or longer than a
  * name can be.

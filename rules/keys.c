@@ -6,7 +6,7 @@
 
 #include "rules/schema.h"
 
-#define MAX_SCHEMAS 64
+#define MAX_SCHEMAS 256
 
 struct visit {
 	void (*each)(void *context, const char *message, const char *key);

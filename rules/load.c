@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libconfig.h>
+
 #include "rules/schema.h"
 #include "rules/slurp.h"
+#include "rules/tree_libconfig.h"
 
 struct load {
 	struct rules *rules;
@@ -17,7 +20,7 @@ struct load {
 	bool unread; /* some file could not be read or parsed */
 };
 
-static void rules_free(struct rules *rules)
+void rules_free(struct rules *rules)
 {
 	for (size_t i = 0; i < rules->patterns.n; i++)
 		pattern_free(rules->patterns.items[i]);
@@ -25,6 +28,7 @@ static void rules_free(struct rules *rules)
 	pointers_release(&rules->service_entries);
 	pointers_release(&rules->virtual_services);
 	pointers_release(&rules->destination_rules);
+	pointers_release(&rules->gaps);
 	pointers_release(&rules->host_list);
 	hostmap_release(&rules->services);
 	hostmap_release(&rules->hosts);
@@ -46,7 +50,7 @@ void rules_unref(struct rules *rules)
 		rules_free(rules);
 }
 
-static struct rules *rules_new(void)
+struct rules *rules_new(void)
 {
 	struct rules *rules = calloc(1, sizeof(*rules));
 
@@ -75,7 +79,7 @@ static void take_mesh_config(struct load *load, const struct mesh_config *config
 	const struct mesh_config *first = load->rules->mesh_config;
 
 	if (first) {
-		diag_add(load->diags, SEVERITY_ERROR, &config->where,
+		diag_add(load->diags, SEVERITY_REJECTED, &config->where,
 			 "meshConfig is already defined (%s:%d)", first->where.file,
 			 first->where.line);
 		return;
@@ -88,7 +92,7 @@ static void take_mesh_config(struct load *load, const struct mesh_config *config
 
 static void take_settings(struct load *load, const struct source *source, config_t *config)
 {
-	struct reader reader = {load->rules, load->diags, source};
+	struct reader reader = {load->rules, load->diags, &tree_libconfig, source, NULL};
 	struct rules *rules = load->rules;
 	struct rule_file file = {0};
 
@@ -123,7 +127,7 @@ static void load_file(struct load *load, const char *path)
 		const struct where where =
 		    source_where(&source, (unsigned)config_error_line(&config));
 
-		diag_add(load->diags, SEVERITY_ERROR, &where, "%s", config_error_text(&config));
+		diag_add(load->diags, SEVERITY_REJECTED, &where, "%s", config_error_text(&config));
 		load->unread = true;
 	}
 	config_destroy(&config);
@@ -141,7 +145,7 @@ static void load_directory(struct load *load, const char *path)
 
 	wrong = slurp_directory(path, &files, &n);
 	if (wrong) {
-		diag_add(load->diags, SEVERITY_ERROR, &where, "%s", wrong);
+		diag_add(load->diags, SEVERITY_REJECTED, &where, "%s", wrong);
 		load->unread = true;
 		return;
 	}
@@ -176,17 +180,17 @@ static void load_paths(struct load *load, const char *paths)
 			break;
 	}
 	if (!n)
-		diag_add(load->diags, SEVERITY_ERROR, NULL, "no rule file given");
+		diag_add(load->diags, SEVERITY_REJECTED, NULL, "no rule file given");
 }
 
 struct rules *rules_load(const char *paths, struct diags *diags)
 {
 	struct load load = {.rules = rules_new(), .diags = diags};
-	size_t before = diags->errors;
+	size_t before = diags->rejected;
 	bool oom = false;
 
 	if (!load.rules) {
-		diag_add(diags, SEVERITY_ERROR, NULL, "out of memory");
+		diag_add(diags, SEVERITY_REJECTED, NULL, "out of memory");
 		return NULL;
 	}
 	load.set.region = &load.rules->region;
@@ -196,10 +200,10 @@ struct rules *rules_load(const char *paths, struct diags *diags)
 	if (!load.unread)
 		oom = rules_build(load.rules, diags) < 0 || rules_check(load.rules, diags) < 0;
 	if (oom || load.rules->region.failed)
-		diag_add(diags, SEVERITY_ERROR, NULL, "out of memory");
+		diag_add(diags, SEVERITY_REJECTED, NULL, "out of memory");
 	diags_sort(diags, source_rank, &load.set);
 	table_release(&load.set.files);
-	if (diags->errors > before) {
+	if (diags->rejected > before) {
 		rules_unref(load.rules);
 		return NULL;
 	}

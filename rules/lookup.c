@@ -2,6 +2,7 @@
 /*
  * The registry: which host a name belongs to, and what becomes of a connection to it.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "rules/hostname.h"
@@ -24,6 +25,40 @@ const struct rules_host *rules_host_at(const struct rules *rules, size_t i)
 	return &host->registry;
 }
 
+/* ---- names of Kubernetes services --------------------------------------------------------- */
+
+/* Cut `suffix` off the end of a name that has at least one character more. */
+static bool cut(char *name, const char *suffix)
+{
+	size_t len = strlen(name), tail = strlen(suffix);
+
+	if (len <= tail || strcmp(name + len - tail, suffix) != 0)
+		return false;
+	name[len - tail] = '\0';
+	return true;
+}
+
+const char *rules_host_key(const struct rules *rules, const char *name, char out[256])
+{
+	char service[256], suffix[256];
+	const char *dot;
+
+	memmove(out, name, strlen(name) + 1);
+	if (!rules->namespace)
+		return out;
+	strcpy(service, out);
+	snprintf(suffix, sizeof(suffix), ".svc.%s", rules->domain);
+	if (!cut(service, suffix))
+		cut(service, ".svc");
+	dot = strchr(service, '.');
+	/* "name.namespace" and no more labels, or it was no such name. */
+	if (!dot || dot == service || strchr(dot + 1, '.'))
+		return out;
+	if (!strcmp(dot + 1, rules->namespace))
+		service[dot - service] = '\0';
+	return strcpy(out, service);
+}
+
 const struct rules_host *rules_find_host(const struct rules *rules, const char *name)
 {
 	const struct host *host;
@@ -31,7 +66,7 @@ const struct rules_host *rules_find_host(const struct rules *rules, const char *
 
 	if (!hostname_normalize(name, strlen(name), key))
 		return NULL;
-	host = hostmap_find(&rules->hosts, key);
+	host = hostmap_find(&rules->hosts, rules_host_key(rules, key, key));
 	return host ? &host->registry : NULL;
 }
 
@@ -40,7 +75,7 @@ static bool serves(const struct host *host, uint16_t port, const struct cluster 
 		   bool *http)
 {
 	*cluster = host->service ? service_cluster(host->service, port) : NULL;
-	*http = *cluster ? (*cluster)->protocol == PROTOCOL_HTTP : port == 80 && host->named;
+	*http = *cluster ? protocol_is_http((*cluster)->protocol) : port == 80 && host->named;
 	return *cluster || *http;
 }
 
@@ -51,8 +86,9 @@ const struct host *lookup_serving(const struct rules *rules, const char *name, u
 {
 	struct hostmap_walk walk;
 	const struct host *host;
+	char key[256];
 
-	hostmap_walk_init(&walk, &rules->hosts, name);
+	hostmap_walk_init(&walk, &rules->hosts, rules_host_key(rules, name, key));
 	while ((host = hostmap_walk_next(&walk)))
 		if (serves(host, port, cluster, http))
 			return host;

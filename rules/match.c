@@ -11,9 +11,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "rules/choose.h"
 #include "rules/explain.h"
+#include "rules/header_edit.h"
 #include "rules/hostname.h"
 #include "rules/lookup.h"
+#include "rules/path.h"
 
 #define JOINED_MAX 4096 /* repeated header fields that long are joined on the stack */
 
@@ -21,7 +24,8 @@ struct attempt {
 	const struct rules_request *request;
 	explain_note_fn *note; /* NULL: nobody asks why */
 	void *context;
-	size_t path_len; /* without query and fragment */
+	struct path path; /* normalized */
+	bool limit;	  /* a pattern hit its bounds */
 	char why[256];
 };
 
@@ -38,6 +42,7 @@ static bool differs(struct attempt *attempt, const char *field, const struct str
 			     : match->prefix.s ? match->prefix.s
 					       : match->regex.s;
 
+	attempt->limit |= result == PATTERN_LIMIT;
 	if (attempt->note && result == PATTERN_LIMIT)
 		snprintf(attempt->why, sizeof(attempt->why), "%s: regex \"%.100s\" takes too long",
 			 field, wanted ? wanted : "");
@@ -48,27 +53,34 @@ static bool differs(struct attempt *attempt, const char *field, const struct str
 	return false;
 }
 
-static bool matches(struct attempt *attempt, const char *field, const struct string_match *match,
-		    const char *value, size_t len)
+/* The answer alone; `*result` tells more where a regex was asked. */
+static bool holds(const struct string_match *match, const char *value, size_t len, bool any_case,
+		  enum pattern_result *result)
 {
-	enum pattern_result result = PATTERN_NO_MATCH;
-	bool same = false;
-
 	switch (match->kind) {
 	case MATCH_PRESENT:
 		return true;
 	case MATCH_EXACT:
-		same = len == match->len && !memcmp(value, match->exact.s, len);
-		break;
+		return len == match->len && (any_case ? !strncasecmp(value, match->exact.s, len)
+						      : !memcmp(value, match->exact.s, len));
 	case MATCH_PREFIX:
-		same = len >= match->len && !memcmp(value, match->prefix.s, match->len);
-		break;
+		return len >= match->len &&
+		       (any_case ? !strncasecmp(value, match->prefix.s, match->len)
+				 : !memcmp(value, match->prefix.s, match->len));
 	case MATCH_REGEX:
-		result = pattern_match(match->pattern, value, len);
-		same = result == PATTERN_MATCH;
-		break;
+		*result = pattern_match(match->pattern, value, len);
+		return *result == PATTERN_MATCH;
 	}
-	return same || differs(attempt, field, match, result, value, len);
+	return false;
+}
+
+static bool matches(struct attempt *attempt, const char *field, const struct string_match *match,
+		    const char *value, size_t len, bool any_case)
+{
+	enum pattern_result result = PATTERN_NO_MATCH;
+
+	return holds(match, value, len, any_case, &result) ||
+	       differs(attempt, field, match, result, value, len);
 }
 
 /* ---- headers ------------------------------------------------------------------------------ */
@@ -124,32 +136,112 @@ static void join(const struct rules_request *request, const char *name, char *ou
 	}
 }
 
+/* A header as Envoy sees it. NULL: there is none, or, with `*oom`, no memory for it. `*owned` is
+ * to be freed. */
+static const char *header_value(const struct rules_request *request, const char *name,
+				char small[JOINED_MAX], char **owned, size_t *len, bool *oom)
+{
+	const char *value = pseudo_header(request, name);
+	char *joined = small;
+	size_t count;
+
+	if (value) {
+		*len = strlen(value);
+		return value;
+	}
+	*len = joined_len(request, name, &count);
+	if (!count)
+		return NULL;
+	if (*len > JOINED_MAX)
+		joined = *owned = malloc(*len);
+	if (!joined) {
+		*oom = true;
+		return NULL;
+	}
+	join(request, name, joined);
+	return joined;
+}
+
 static bool header_matches(struct attempt *attempt, const struct header_match *header)
 {
-	const struct rules_request *request = attempt->request;
-	const char *value = pseudo_header(request, header->name.s);
-	char small[JOINED_MAX], *joined = small, label[96];
-	size_t count, len;
-	bool result;
+	char small[JOINED_MAX], label[96], *owned = NULL;
+	bool oom = false, result = false;
+	const char *value;
+	size_t len;
 
-	snprintf(label, sizeof(label), "header %.80s", header->name.s);
-	if (value)
-		return matches(attempt, label, &header->match, value, strlen(value));
-	len = joined_len(request, header->name.s, &count);
-	if (!count) {
-		if (attempt->note)
-			snprintf(attempt->why, sizeof(attempt->why), "%s is missing", label);
-		return false;
+	value = header_value(attempt->request, header->name.s, small, &owned, &len, &oom);
+	if (value) {
+		snprintf(label, sizeof(label), "header %.80s", header->name.s);
+		result = matches(attempt, label, &header->match, value, len, false);
+	} else if (attempt->note && !oom) {
+		snprintf(attempt->why, sizeof(attempt->why), "header %.80s is missing",
+			 header->name.s);
 	}
-	if (len > sizeof(small))
-		joined = malloc(len);
-	if (!joined)
-		return false; /* no memory: no match, as where a regex gives up */
-	join(request, header->name.s, joined);
-	result = matches(attempt, label, &header->match, joined, len);
-	if (joined != small)
-		free(joined);
-	return result;
+	free(owned);
+	return result; /* without memory no match, as where a regex gives up */
+}
+
+/* None of withoutHeaders may match. A missing header counts as an empty one, except where only its
+ * presence is asked for. */
+static bool lacks_header(struct attempt *attempt, const struct header_match *header)
+{
+	enum pattern_result result = PATTERN_NO_MATCH;
+	char small[JOINED_MAX], *owned = NULL;
+	bool oom = false, unwanted = false;
+	const char *value;
+	size_t len = 0;
+
+	value = header_value(attempt->request, header->name.s, small, &owned, &len, &oom);
+	if (header->match.kind == MATCH_PRESENT)
+		unwanted = value || oom;
+	else
+		unwanted = oom || holds(&header->match, value ? value : "", value ? len : 0, false,
+					&result);
+	/* A regex that gave up might have matched: no match is the answer that lets less through. */
+	unwanted |= result == PATTERN_LIMIT;
+	attempt->limit |= result == PATTERN_LIMIT;
+	if (unwanted && attempt->note)
+		snprintf(attempt->why, sizeof(attempt->why), "withoutHeaders: header %.80s %s",
+			 header->name.s, value ? "is there" : "is missing, which counts as empty");
+	free(owned);
+	return !unwanted;
+}
+
+/* ---- query parameters --------------------------------------------------------------------- */
+
+/* The raw value of the first parameter of that name; NULL: there is none. */
+static const char *query_value(const char *path, const char *name, size_t *len)
+{
+	size_t name_len = strlen(name), fragment = strcspn(path, "#");
+	const char *end = path + fragment, *at = memchr(path, '?', fragment);
+
+	while (at && at++ < end) {
+		const char *next = memchr(at, '&', (size_t)(end - at));
+		const char *stop = next ? next : end;
+		const char *equals = memchr(at, '=', (size_t)(stop - at));
+		const char *key_end = equals ? equals : stop;
+
+		if ((size_t)(key_end - at) == name_len && !memcmp(at, name, name_len)) {
+			*len = equals ? (size_t)(stop - equals - 1) : 0;
+			return equals ? equals + 1 : stop;
+		}
+		at = next;
+	}
+	return NULL;
+}
+
+static bool query_matches(struct attempt *attempt, const struct header_match *parameter)
+{
+	char label[96];
+	size_t len;
+	const char *value = query_value(attempt->request->path, parameter->name.s, &len);
+
+	snprintf(label, sizeof(label), "query parameter %.70s", parameter->name.s);
+	if (value)
+		return matches(attempt, label, &parameter->match, value, len, false);
+	if (attempt->note)
+		snprintf(attempt->why, sizeof(attempt->why), "%s is missing", label);
+	return false;
 }
 
 /* ---- routes ------------------------------------------------------------------------------- */
@@ -164,25 +256,47 @@ static bool fits_port(struct attempt *attempt, const struct http_match *match)
 	return false;
 }
 
-static bool block_matches(struct attempt *attempt, const struct http_match *match)
+static bool text_matches(struct attempt *attempt, const char *field,
+			 const struct string_match *match, const char *value)
 {
-	const struct rules_request *request = attempt->request;
-	const struct header_match *headers = match->headers.items;
+	return !match || matches(attempt, field, match, value, strlen(value), false);
+}
 
-	if (!fits_port(attempt, match))
-		return false;
-	if (match->uri && !matches(attempt, "path", match->uri, request->path, attempt->path_len))
-		return false;
-	if (match->method &&
-	    !matches(attempt, "method", match->method, request->method, strlen(request->method)))
-		return false;
-	if (match->authority && !matches(attempt, "authority", match->authority, request->authority,
-					 strlen(request->authority)))
-		return false;
+static bool maps_match(struct attempt *attempt, const struct http_match *match)
+{
+	const struct header_match *headers = match->headers.items;
+	const struct header_match *without = match->without_headers.items;
+	const struct header_match *query = match->query_params.items;
+
 	for (size_t i = 0; i < match->headers.n; i++)
 		if (!header_matches(attempt, &headers[i]))
 			return false;
+	for (size_t i = 0; i < match->without_headers.n; i++)
+		if (!lacks_header(attempt, &without[i]))
+			return false;
+	for (size_t i = 0; i < match->query_params.n; i++)
+		if (!query_matches(attempt, &query[i]))
+			return false;
 	return true;
+}
+
+static bool block_matches(struct attempt *attempt, const struct http_match *match)
+{
+	const struct rules_request *request = attempt->request;
+
+	if (match->excluded) {
+		if (attempt->note)
+			snprintf(attempt->why, sizeof(attempt->why),
+				 "it is for other gateways, labels or namespaces");
+		return false;
+	}
+	return fits_port(attempt, match) &&
+	       (!match->uri || matches(attempt, "path", match->uri, attempt->path.s,
+				       attempt->path.len, match->ignore_uri_case.value)) &&
+	       text_matches(attempt, "scheme", match->scheme, "http") &&
+	       text_matches(attempt, "method", match->method, request->method) &&
+	       text_matches(attempt, "authority", match->authority, request->authority) &&
+	       maps_match(attempt, match);
 }
 
 static void note(struct attempt *attempt, const struct where *where, int route, int match, bool hit)
@@ -193,29 +307,12 @@ static void note(struct attempt *attempt, const struct where *where, int route, 
 		attempt->note(attempt->context, &text);
 }
 
-/* How much of the path a rewrite replaces (istio-semantics 2.5). */
-static size_t rewritten_len(const struct http_match *match)
-{
-	if (match && match->uri && match->uri->kind == MATCH_PREFIX)
-		return match->uri->len;
-	if (match && match->uri && match->uri->kind != MATCH_PRESENT)
-		return SIZE_MAX;
-	return 1; /* the implicit prefix "/" */
-}
-
 static void take_route(struct verdict *verdict, const struct http_route *route,
 		       const struct http_match *match)
 {
-	const struct http_rewrite *rewrite = route->rewrite;
-
 	verdict->route = route;
+	verdict->match = match;
 	verdict->where = match ? match->where : route->where;
-	if (rewrite && rewrite->authority.s && *rewrite->authority.s)
-		verdict->authority = rewrite->authority.s;
-	if (rewrite && rewrite->uri.s && *rewrite->uri.s) {
-		verdict->rewrite_uri = rewrite->uri.s;
-		verdict->rewrite_prefix = rewritten_len(match);
-	}
 }
 
 /* Returns whether the search is over: a block matched, or one that leaves nothing to the others
@@ -241,84 +338,13 @@ static bool try_route(struct attempt *attempt, const struct http_route *route, i
 			take_route(verdict, route, &blocks[i]);
 			return true;
 		}
-		if (blocks[i].catch_all && fits_port(attempt, &blocks[i]))
+		if (blocks[i].catch_all && !blocks[i].excluded && fits_port(attempt, &blocks[i]))
 			return true;
 	}
 	return false;
 }
 
-/* ---- destinations ------------------------------------------------------------------------- */
-
-/* Of several, those with a weight; a single one whatever its weight. */
-static bool takes_part(const struct http_route *route, const struct route_destination *destination)
-{
-	return route->route.n == 1 || destination->weight.value > 0;
-}
-
-static const struct cluster *destination_cluster(const struct destination *destination,
-						 uint16_t port)
-{
-	if (destination->cluster || !destination->service)
-		return destination->cluster;
-	return service_cluster(destination->service, port);
-}
-
-static void choose_destination(const struct rules_request *request, struct verdict *verdict)
-{
-	const struct http_route *route = verdict->route;
-	const struct route_destination *all = route->route.items;
-	/* Scaled, not reduced modulo: every share is as wide as its weight says. */
-	uint64_t at = (uint64_t)(((unsigned __int128)request->random * route->total_weight) >> 32);
-	const struct destination *chosen = NULL;
-
-	for (size_t i = 0; i < route->route.n; i++) {
-		if (!takes_part(route, &all[i]))
-			continue;
-		chosen = all[i].destination;
-		if (at < (uint64_t)all[i].weight.value)
-			break;
-		at -= (uint64_t)all[i].weight.value;
-	}
-	verdict->destination = chosen->host.s;
-	verdict->cluster = destination_cluster(chosen, request->port);
-	verdict->action = verdict->cluster ? RULES_ROUTE : RULES_NO_CLUSTER;
-}
-
-size_t rules_n_destinations(const struct verdict *verdict)
-{
-	const struct http_route *route = verdict->route;
-	const struct route_destination *all = route ? route->route.items : NULL;
-	size_t n = 0;
-
-	if (!route)
-		return verdict->cluster != NULL;
-	for (size_t i = 0; i < route->route.n; i++)
-		n += takes_part(route, &all[i]);
-	return n;
-}
-
-struct explain_destination rules_destination(const struct verdict *verdict, size_t i, uint16_t port)
-{
-	const struct http_route *route = verdict->route;
-	const struct route_destination *at = route ? route->route.items : NULL;
-	struct explain_destination out = {.weight = 100};
-
-	if (route) {
-		for (; !takes_part(route, at) || i-- > 0; at++)
-			;
-		out.host = at->destination->host.s;
-		out.cluster = destination_cluster(at->destination, port);
-		out.where = at->destination->where;
-		if (route->route.n > 1)
-			out.weight = (unsigned)at->weight.value;
-	} else {
-		out.cluster = verdict->cluster;
-		out.host = verdict->destination;
-		out.where = verdict->where;
-	}
-	out.port = out.cluster ? out.cluster->port : 0;
-	return out;
-}
+/* ---- requests ----------------------------------------------------------------------------- */
 
 struct where rules_routes_where(const struct rules *rules, const struct verdict *verdict)
 {
@@ -326,8 +352,6 @@ struct where rules_routes_where(const struct rules *rules, const struct verdict 
 
 	return host && host->routes ? host->routes->where : (struct where){NULL, 0};
 }
-
-/* ---- requests ----------------------------------------------------------------------------- */
 
 static const struct host *virtual_host(const struct rules *rules,
 				       const struct rules_request *request,
@@ -359,20 +383,50 @@ static void no_virtual_host(const struct rules *rules, const struct rules_reques
 		verdict->action = RULES_REQUEST_DIRECT;
 }
 
+static void act(struct attempt *attempt, struct verdict *verdict)
+{
+	const struct http_route *route = verdict->route;
+
+	if (!route) {
+		verdict->action = RULES_NO_ROUTE;
+	} else if (route->redirect) {
+		verdict->action = RULES_REDIRECT;
+	} else if (route->direct_response) {
+		verdict->action = RULES_DIRECT_RESPONSE;
+	} else if (!route->route.n) {
+		verdict->action = RULES_NO_ROUTE; /* rejected by validation */
+	} else {
+		choose_destination(&route->route, route->total_weight, attempt->request->random,
+				   attempt->request->port, verdict);
+		verdict->authority = edited_authority(verdict);
+	}
+}
+
 static void find_route(struct attempt *attempt, const struct host *host, struct verdict *verdict)
 {
 	const struct virtual_service *service = host->routes;
-	const struct http_route *routes = service->http.items;
+	const struct http_route *routes = service->merged.items;
 
 	verdict->virtual_service = service->name.s;
 	verdict->where = service->where;
-	for (size_t i = 0; i < service->http.n; i++)
+	for (size_t i = 0; i < service->merged.n; i++)
 		if (try_route(attempt, &routes[i], (int)i, verdict))
 			break;
-	if (verdict->route)
-		choose_destination(attempt->request, verdict);
-	else
-		verdict->action = RULES_NO_ROUTE;
+	act(attempt, verdict);
+}
+
+static enum normalization normalization_of(const struct rules *rules)
+{
+	const struct path_normalization *how =
+	    rules->mesh_config ? rules->mesh_config->path_normalization : NULL;
+
+	return how && how->normalization.set ? (enum normalization)(how->normalization.value - 1)
+					     : NORMALIZATION_BASE;
+}
+
+int rules_normalize(const struct rules *rules, const char *target, struct path *path)
+{
+	return path_init(path, target, rules ? normalization_of(rules) : NORMALIZATION_BASE);
 }
 
 void rules_explain(const struct rules *rules, const struct rules_request *request,
@@ -382,23 +436,28 @@ void rules_explain(const struct rules *rules, const struct rules_request *reques
 	const struct cluster *own = NULL;
 	const struct host *host;
 
-	*verdict = (struct verdict){.route_index = -1, .match_index = -1};
-	attempt.path_len = strcspn(request->path, "?#");
+	*verdict = (struct verdict){.rules = rules, .route_index = -1, .match_index = -1};
 	host = virtual_host(rules, request, &own);
 	if (!host) {
 		no_virtual_host(rules, request, verdict);
 		return;
 	}
 	verdict->host = host->registry.name;
-	if (host->routes) {
-		find_route(&attempt, host, verdict);
+	if (host->routes && host->routes->http.n) {
+		/* Without memory nothing matches, as where a regex gives up. */
+		if (rules_normalize(rules, request->path, &attempt.path) < 0)
+			verdict->action = RULES_NO_ROUTE;
+		else
+			find_route(&attempt, host, verdict);
+		path_release(&attempt.path);
+		verdict->regex_limit = attempt.limit;
 		return;
 	}
 	/* Without a VirtualService a host serves a port only through a cluster of its own. */
-	verdict->action = RULES_ROUTE;
 	verdict->cluster = own;
-	verdict->destination = own->host;
-	verdict->where = own->where;
+	verdict->action = own ? RULES_ROUTE : RULES_NO_ROUTE;
+	verdict->destination = own ? own->host : NULL;
+	verdict->where = own ? own->where : (struct where){NULL, 0};
 }
 
 void rules_match(const struct rules *rules, const struct rules_request *request,

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PCRE2 backtracks, so a match can take exponential time; RE2 never does. The match limit turns
- * that into "no match" after some milliseconds, the heap limit does the same for memory.
+ * PCRE2 backtracks, so a match can take exponential time; RE2 never does. The match limit makes the
+ * backtracking matcher give up after some milliseconds at most. The DFA matcher follows all
+ * alternatives at once; its time grows with the square of how many there are, so it is fed piece by
+ * piece, and what the pieces cost is added up.
  */
 #include "rules/pattern.h"
 
+#include <ctype.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,20 +17,34 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define MATCH_LIMIT  100000	 /* backtracking steps */
-#define HEAP_LIMIT   (16 * 1024) /* KiB of backtracking points */
+#include "rules/pattern_risk.h"
+
+#define MATCH_LIMIT  100000	/* backtracking steps of one attempt */
+#define HEAP_LIMIT   (4 * 1024) /* KiB of backtracking points, without JIT */
 #define PARENS_LIMIT (PATTERN_MAX / 2)
+#define DFA_SPACE    4096     /* ints: some 680 places to be at once */
+#define DFA_PIECE    64	      /* bytes at a time */
+#define DFA_WORK     20000000 /* comparisons of places: some 20 ms */
 
 struct pattern {
-	pcre2_code *code;
+	pcre2_code *code; /* with captures, without JIT */
 	pcre2_match_context *context;
+	char *text; /* PCRE2's syntax; the DFA matcher's code is made of it */
+	size_t len;
+	uint32_t groups;
+	bool search; /* for pattern_replace() */
+	bool risky;
+	_Atomic(pcre2_code *) fast; /* `code` with JIT; made at the first match */
+	_Atomic(pcre2_code *) dfa;  /* made when the fast one first gives up */
 };
 
-static const uint32_t options = PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_UTF |
-				PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX |
-				PCRE2_NEVER_BACKSLASH_C;
+static const uint32_t base_options =
+    PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX | PCRE2_NEVER_BACKSLASH_C;
 
-static pcre2_code *compile(const char *text, size_t len, struct pattern_error *error)
+/* ---- compiling ---------------------------------------------------------------------------- */
+
+static pcre2_code *compile(const char *text, size_t len, uint32_t options,
+			   struct pattern_error *error)
 {
 	pcre2_compile_context *context = pcre2_compile_context_create(NULL);
 	pcre2_code *code = NULL;
@@ -38,44 +57,70 @@ static pcre2_code *compile(const char *text, size_t len, struct pattern_error *e
 	}
 	pcre2_set_newline(context, PCRE2_NEWLINE_LF);
 	pcre2_set_parens_nest_limit(context, PARENS_LIMIT);
-	code = pcre2_compile((PCRE2_SPTR)text, len, options, &number, &offset, context);
+	code = pcre2_compile((PCRE2_SPTR)text, len, base_options | options, &number, &offset,
+			     context);
 	if (!code)
 		pcre2_get_error_message(number, (PCRE2_UCHAR *)error->text, sizeof(error->text));
 	pcre2_compile_context_free(context);
 	return code;
 }
 
-struct pattern *pattern_new(const char *text, struct pattern_error *error)
+static pcre2_match_context *new_context(void)
+{
+	pcre2_match_context *context = pcre2_match_context_create(NULL);
+
+	if (context) {
+		pcre2_set_match_limit(context, MATCH_LIMIT);
+		pcre2_set_heap_limit(context, HEAP_LIMIT);
+	}
+	return context;
+}
+
+static struct pattern *new_pattern(const char *text, bool search, struct pattern_error *error)
 {
 	struct pattern *pattern = calloc(1, sizeof(*pattern));
 	char *translated = malloc(PATTERN_OUT_MAX);
 	size_t len = strlen(text);
-	long out;
+	long out = -1;
 
-	if (!pattern || !translated || len > PATTERN_MAX) {
-		snprintf(error->text, sizeof(error->text), "%s",
-			 len > PATTERN_MAX ? "pattern too long" : "out of memory");
+	snprintf(error->text, sizeof(error->text), "%s",
+		 len > PATTERN_MAX ? "pattern too long" : "out of memory");
+	if (!pattern || !translated || len > PATTERN_MAX)
 		goto fail;
-	}
 	out = pattern_translate(text, len, translated, error);
 	if (out < 0)
 		goto fail;
-	pattern->code = compile(translated, (size_t)out, error);
+	pattern->search = search;
+	pattern->len = (size_t)out;
+	pattern->code = compile(translated, pattern->len,
+				search ? PCRE2_MATCH_INVALID_UTF
+				       : PCRE2_ANCHORED | PCRE2_ENDANCHORED,
+				error);
 	if (!pattern->code)
 		goto fail;
-	pattern->context = pcre2_match_context_create(NULL);
-	if (!pattern->context) {
-		snprintf(error->text, sizeof(error->text), "out of memory");
-		goto fail;
-	}
-	pcre2_set_match_limit(pattern->context, MATCH_LIMIT);
-	pcre2_set_heap_limit(pattern->context, HEAP_LIMIT);
-	free(translated);
-	return pattern;
+	pcre2_pattern_info(pattern->code, PCRE2_INFO_CAPTURECOUNT, &pattern->groups);
+	pattern->risky = pattern_text_risky(translated, pattern->len);
+	pattern->text = realloc(translated, pattern->len + 1);
+	pattern->text = pattern->text ? pattern->text : translated;
+	translated = NULL;
+	pattern->context = new_context();
+	if (pattern->context)
+		return pattern;
+	snprintf(error->text, sizeof(error->text), "out of memory");
 fail:
 	free(translated);
 	pattern_free(pattern);
 	return NULL;
+}
+
+struct pattern *pattern_new(const char *text, struct pattern_error *error)
+{
+	return new_pattern(text, false, error);
+}
+
+struct pattern *pattern_new_search(const char *text, struct pattern_error *error)
+{
+	return new_pattern(text, true, error);
 }
 
 void pattern_free(struct pattern *pattern)
@@ -83,29 +128,313 @@ void pattern_free(struct pattern *pattern)
 	if (!pattern)
 		return;
 	pcre2_code_free(pattern->code);
+	pcre2_code_free(atomic_load_explicit(&pattern->fast, memory_order_relaxed));
+	pcre2_code_free(atomic_load_explicit(&pattern->dfa, memory_order_relaxed));
 	pcre2_match_context_free(pattern->context);
+	free(pattern->text);
 	free(pattern);
+}
+
+bool pattern_risky(const struct pattern *pattern)
+{
+	return pattern->risky;
+}
+
+/* Publish what one thread made, unless another was first. */
+static const pcre2_code *publish(_Atomic(pcre2_code *) *place, pcre2_code *made)
+{
+	pcre2_code *before = NULL;
+
+	if (!made || atomic_compare_exchange_strong_explicit(place, &before, made,
+							     memory_order_acq_rel,
+							     memory_order_acquire))
+		return made;
+	pcre2_code_free(made);
+	return before;
+}
+
+/* A JIT compilation costs more than thousands of loads can bear, and most patterns of a large set
+ * are never asked. Without executable memory the code stays as it is and works, slower. */
+static const pcre2_code *fast_code(const struct pattern *pattern)
+{
+	struct pattern *own = (struct pattern *)pattern;
+	const pcre2_code *code = atomic_load_explicit(&own->fast, memory_order_acquire);
+	pcre2_code *copy;
+
+	if (code)
+		return code;
+	copy = pcre2_code_copy(pattern->code);
+	if (copy)
+		pcre2_jit_compile(copy, PCRE2_JIT_COMPLETE);
+	code = publish(&own->fast, copy);
+	return code ? code : pattern->code;
+}
+
+static const pcre2_code *dfa_code(const struct pattern *pattern)
+{
+	struct pattern *own = (struct pattern *)pattern;
+	const pcre2_code *code = atomic_load_explicit(&own->dfa, memory_order_acquire);
+	struct pattern_error error;
+	char *text;
+
+	if (code)
+		return code;
+	/* What is fed piece by piece cannot have its end demanded by an option. */
+	text = malloc(pattern->len + 16);
+	if (!text)
+		return NULL;
+	memcpy(text, "(?:", 3);
+	memcpy(text + 3, pattern->text, pattern->len);
+	memcpy(text + 3 + pattern->len, ")\\z", 4);
+	code = publish(&own->dfa, compile(text, pattern->len + 6, PCRE2_ANCHORED, &error));
+	free(text);
+	return code;
+}
+
+/* ---- matching ----------------------------------------------------------------------------- */
+
+/* Whether an attempt ended for want of time or memory, not with an answer. */
+static bool gave_up(int status)
+{
+	switch (status) {
+	case PCRE2_ERROR_MATCHLIMIT:
+	case PCRE2_ERROR_DEPTHLIMIT:
+	case PCRE2_ERROR_HEAPLIMIT:
+	case PCRE2_ERROR_JIT_STACKLIMIT:
+	case PCRE2_ERROR_NOMEMORY:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The text is valid UTF-8 by now, and is cut between characters. */
+static enum pattern_result run_dfa(const pcre2_code *code, const char *text, size_t len,
+				   pcre2_match_data *data, int *space)
+{
+	uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_DFA_SHORTEST;
+	uint64_t work = 0;
+	size_t at = 0;
+
+	for (;;) {
+		size_t piece = len - at < DFA_PIECE ? len - at : DFA_PIECE;
+		bool last;
+		uint64_t places;
+		int status;
+
+		while (at + piece < len && ((unsigned char)text[at + piece] & 0xc0) == 0x80)
+			piece++;
+		last = at + piece == len;
+		status = pcre2_dfa_match(code, (PCRE2_SPTR)text, at + piece, at,
+					 options | (last ? 0 : PCRE2_PARTIAL_HARD), data, NULL,
+					 space, DFA_SPACE);
+		if (status != PCRE2_ERROR_PARTIAL)
+			return status >= 0 ? PATTERN_MATCH
+			       : status == PCRE2_ERROR_NOMATCH ? PATTERN_NO_MATCH
+							       : PATTERN_LIMIT;
+		at += piece;
+		/* PCRE2 keeps the number of places in its second word, for going on. */
+		places = (uint64_t)space[1];
+		work += piece * (places + places * places / 2);
+		if (work > DFA_WORK)
+			return PATTERN_LIMIT;
+		options |= PCRE2_DFA_RESTART;
+	}
+}
+
+static enum pattern_result match_dfa(const struct pattern *pattern, const char *text, size_t len,
+				     pcre2_match_data *data)
+{
+	const pcre2_code *code = dfa_code(pattern);
+	int *space = code ? malloc(DFA_SPACE * sizeof(*space)) : NULL;
+	enum pattern_result result = PATTERN_LIMIT;
+
+	if (space)
+		result = run_dfa(code, text, len, data, space);
+	free(space);
+	return result;
 }
 
 enum pattern_result pattern_match(const struct pattern *pattern, const char *text, size_t len)
 {
 	/* Of its own for each match: the code is shared between threads, this is the state. */
 	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+	enum pattern_result result = PATTERN_NO_MATCH;
 	int status;
 
 	if (!data)
 		return PATTERN_LIMIT;
-	status = pcre2_match(pattern->code, (PCRE2_SPTR)text, len, 0, 0, data, pattern->context);
-	pcre2_match_data_free(data);
+	status = pcre2_match(fast_code(pattern), (PCRE2_SPTR)text, len, 0, 0, data,
+			     pattern->context);
 	if (status >= 0)
-		return PATTERN_MATCH;
-	switch (status) {
-	case PCRE2_ERROR_MATCHLIMIT:
-	case PCRE2_ERROR_DEPTHLIMIT:
-	case PCRE2_ERROR_HEAPLIMIT:
-	case PCRE2_ERROR_NOMEMORY:
-		return PATTERN_LIMIT;
-	default:
-		return PATTERN_NO_MATCH;
+		result = PATTERN_MATCH;
+	else if (gave_up(status))
+		result = match_dfa(pattern, text, len, data);
+	pcre2_match_data_free(data);
+	return result;
+}
+
+/* ---- replacing ---------------------------------------------------------------------------- */
+
+struct replacement {
+	const char *text, *rewrite;
+	size_t len;
+	char *out;
+	size_t n, size;
+	bool failed; /* out of memory, or too long */
+};
+
+static void append(struct replacement *r, const char *text, size_t len)
+{
+	size_t size = r->size ? r->size * 2 : 256;
+	char *grown;
+
+	if (r->failed || r->n + len > PATTERN_REPLACED_MAX) {
+		r->failed = true;
+		return;
 	}
+	while (size < r->n + len)
+		size *= 2;
+	if (!r->out || r->n + len > r->size) {
+		grown = realloc(r->out, size);
+		if (!grown) {
+			r->failed = true;
+			return;
+		}
+		r->out = grown;
+		r->size = size;
+	}
+	memcpy(r->out + r->n, text, len);
+	r->n += len;
+}
+
+static void append_rewrite(struct replacement *r, const PCRE2_SIZE *ends, uint32_t groups)
+{
+	for (const char *at = r->rewrite; *at; at++) {
+		unsigned group;
+
+		if (*at != '\\' || !at[1]) {
+			append(r, at, 1);
+			continue;
+		}
+		at++;
+		group = isdigit((unsigned char)*at) ? (unsigned)(*at - '0') : 10;
+		if (group > 9)
+			append(r, at, 1);
+		else if (group <= groups && ends[2 * group] != PCRE2_UNSET)
+			append(r, r->text + ends[2 * group],
+			       ends[2 * group + 1] - ends[2 * group]);
+	}
+}
+
+/* Bytes of the character at `at`, 1 for what is none. */
+static size_t char_len(const struct replacement *r, size_t at)
+{
+	size_t n = 1;
+
+	if ((unsigned char)r->text[at] >= 0xc0)
+		while (at + n < r->len && n < 4 && ((unsigned char)r->text[at + n] & 0xc0) == 0x80)
+			n++;
+	return n;
+}
+
+/* One occurrence from `at`: captures are needed, so there is no DFA to fall back on. */
+static int find(const struct pattern *pattern, const struct replacement *r, size_t at,
+		pcre2_match_data *data)
+{
+	int status = pcre2_match(fast_code(pattern), (PCRE2_SPTR)r->text, r->len, at, 0, data,
+				 pattern->context);
+
+	/* The JIT's stack is small; the other matcher has the heap. */
+	if (status == PCRE2_ERROR_JIT_STACKLIMIT)
+		status = pcre2_match(pattern->code, (PCRE2_SPTR)r->text, r->len, at, PCRE2_NO_JIT,
+				     data, pattern->context);
+	return status;
+}
+
+/* RE2's loop: an empty match where the last one ended does not count. Returns the number of
+ * replacements, or -1. */
+static long replace_all(const struct pattern *pattern, struct replacement *r,
+			pcre2_match_data *data)
+{
+	const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(data);
+	size_t at = 0, last = SIZE_MAX, budget = 20 * r->len + 1000;
+	long count = 0;
+
+	while (at <= r->len) {
+		int status = find(pattern, r, at, data);
+
+		if (status == PCRE2_ERROR_NOMATCH)
+			break;
+		if (status < 0 || r->failed || !budget--)
+			return -1;
+		append(r, r->text + at, ends[0] - at);
+		at = ends[0];
+		if (ends[0] == last && ends[1] == last) {
+			size_t n = at < r->len ? char_len(r, at) : 1;
+
+			if (at < r->len)
+				append(r, r->text + at, n);
+			at += n;
+			continue;
+		}
+		append_rewrite(r, ends, pattern->groups);
+		at = last = ends[1];
+		count++;
+	}
+	if (count && at < r->len)
+		append(r, r->text + at, r->len - at);
+	return r->failed ? -1 : count;
+}
+
+enum pattern_result pattern_replace(const struct pattern *pattern, const char *text, size_t len,
+				    const char *rewrite, char **out, size_t *out_len)
+{
+	struct replacement r = {.text = text, .rewrite = rewrite, .len = len};
+	pcre2_match_data *data = pcre2_match_data_create_from_pattern(pattern->code, NULL);
+	long count = data ? replace_all(pattern, &r, data) : -1;
+
+	pcre2_match_data_free(data);
+	if (count > 0 && !r.out)
+		append(&r, "", 0); /* replaced by nothing */
+	if (count > 0 && r.out) {
+		*out = r.out;
+		*out_len = r.n;
+		return PATTERN_MATCH;
+	}
+	free(r.out);
+	return count ? PATTERN_LIMIT : PATTERN_NO_MATCH;
+}
+
+bool pattern_check_rewrite(const struct pattern *pattern, const char *rewrite,
+			   struct pattern_error *error)
+{
+	unsigned most = 0;
+
+	for (const char *at = rewrite; *at; at++) {
+		if (*at != '\\')
+			continue;
+		at++;
+		if (!*at) {
+			snprintf(error->text, sizeof(error->text),
+				 "Rewrite schema error: '\\' not allowed at end");
+			return false;
+		}
+		if (*at == '\\')
+			continue;
+		if (!isdigit((unsigned char)*at)) {
+			snprintf(error->text, sizeof(error->text),
+				 "Rewrite schema error: '\\' must be followed by a digit or '\\'.");
+			return false;
+		}
+		if ((unsigned)(*at - '0') > most)
+			most = (unsigned)(*at - '0');
+	}
+	if (most <= pattern->groups)
+		return true;
+	snprintf(error->text, sizeof(error->text),
+		 "Rewrite schema requests %u matches, but the regexp only has %u parenthesized "
+		 "subexpressions",
+		 most, pattern->groups);
+	return false;
 }

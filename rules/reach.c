@@ -49,8 +49,8 @@ static void unreachable(struct reach *reach, const struct http_route *route, con
 {
 	char name[64];
 
-	reader_warning(reach->reader, &route->where, "VirtualService rule %s not used (%s)",
-		       rule_name(name, reach, route), reason);
+	reader_say(reach->reader, SEVERITY_WARNING, "IST0130", &route->where,
+		   "VirtualService rule %s not used (%s)", rule_name(name, reach, route), reason);
 }
 
 static void write_string_match(FILE *out, const char *field, const struct string_match *match)
@@ -63,10 +63,39 @@ static void write_string_match(FILE *out, const char *field, const struct string
 		text ? text : "");
 }
 
+static void write_map(FILE *out, const char *field, const struct list *list)
+{
+	const struct header_match *items = list->items;
+
+	fprintf(out, "%s %zu\n", field, list->n);
+	for (size_t i = 0; i < list->n; i++)
+		write_string_match(out, items[i].name.s ? items[i].name.s : "", &items[i].match);
+}
+
+static void write_text(FILE *out, const char *field, const char *text)
+{
+	fprintf(out, "%s %zu %s\n", field, text ? strlen(text) : 0, text ? text : "");
+}
+
+static void write_filters(FILE *out, const struct http_match *match)
+{
+	const struct pair *labels = match->source_labels.items;
+	const struct text *gateways = match->gateways.items;
+
+	for (size_t i = 0; i < match->source_labels.n; i++) {
+		write_text(out, "label", labels[i].name.s);
+		write_text(out, "is", labels[i].value.s);
+	}
+	for (size_t i = 0; i < match->gateways.n; i++)
+		write_text(out, "gateway", gateways[i].s);
+	write_text(out, "namespace", match->source_namespace.s);
+	fprintf(out, "port %lld case %d\n", match->port.set ? match->port.value : 0,
+		match->ignore_uri_case.value);
+}
+
 /* All that a block asks for, as text; equal texts ask for the same. NULL: out of memory. */
 static char *block_text(const struct http_match *match, size_t *len)
 {
-	const struct header_match *headers = match->headers.items;
 	char *text = NULL;
 	FILE *out = open_memstream(&text, len);
 
@@ -74,14 +103,16 @@ static char *block_text(const struct http_match *match, size_t *len)
 		return NULL;
 	if (match->uri)
 		write_string_match(out, "uri", match->uri);
+	if (match->scheme)
+		write_string_match(out, "scheme", match->scheme);
 	if (match->method)
 		write_string_match(out, "method", match->method);
 	if (match->authority)
 		write_string_match(out, "authority", match->authority);
-	for (size_t i = 0; i < match->headers.n; i++)
-		write_string_match(out, headers[i].name.s ? headers[i].name.s : "",
-				   &headers[i].match);
-	fprintf(out, "port %lld\n", match->port.set ? match->port.value : 0);
+	write_map(out, "headers", &match->headers);
+	write_map(out, "without", &match->without_headers);
+	write_map(out, "query", &match->query_params);
+	write_filters(out, match);
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;
@@ -92,8 +123,10 @@ static char *block_text(const struct http_match *match, size_t *len)
 /* The prefix of a block that asks for nothing else; NULL: it asks for more, or other things. */
 static const char *bare_prefix(const struct http_match *match)
 {
-	if (!match->uri || match->uri->kind != MATCH_PREFIX || match->method || match->authority ||
-	    match->headers.n || match->port.set)
+	if (!match->uri || match->uri->kind != MATCH_PREFIX || match->scheme || match->method ||
+	    match->authority || match->headers.n || match->without_headers.n ||
+	    match->query_params.n || match->port.set || match->ignore_uri_case.value ||
+	    match->source_labels.n || match->source_namespace.s || match->gateways.n)
 		return NULL;
 	return match->uri->prefix.s;
 }
@@ -136,12 +169,19 @@ static bool check_block(struct reach *reach, const struct http_route *route,
 	}
 	free(text);
 	if (earlier)
-		reader_warning(reach->reader, &match->where,
-			       "VirtualService rule %s match %s is not used "
-			       "(duplicate/overlapping match in rule %s)",
-			       rule_name(rule, reach, route), match_name(block, route, match),
-			       rule_name(other, reach, earlier));
+		reader_say(reach->reader, SEVERITY_INFO, "IST0131", &match->where,
+			   "VirtualService rule %s match %s is not used (duplicate/overlapping "
+			   "match in rule %s)",
+			   rule_name(rule, reach, route), match_name(block, route, match),
+			   rule_name(other, reach, earlier));
 	return repeated;
+}
+
+/* A catch-all whatever this process is and whatever port is dialled. */
+static bool is_final(const struct http_match *match)
+{
+	return match->catch_all && !match->port.set && !match->source_labels.n &&
+	       !match->source_namespace.s && !match->gateways.n;
 }
 
 static void check_rule(struct reach *reach, const struct http_route *route)
@@ -169,11 +209,28 @@ static void check_rule(struct reach *reach, const struct http_route *route)
 	}
 	for (size_t i = 0; i < route->match.n; i++) {
 		repeated += check_block(reach, route, &matches[i]);
-		if (matches[i].catch_all && !matches[i].port.set && !reach->catch_all)
+		if (is_final(&matches[i]) && !reach->catch_all)
 			reach->catch_all = &matches[i];
 	}
 	if (repeated == route->match.n)
 		unreachable(reach, route, "all matches used by prior rules");
+}
+
+/* Of tcp routes this only can be said: what follows a route that takes everything. */
+static void check_tcp(struct reader *reader, const struct list *list)
+{
+	const struct l4_route *routes = list->items;
+	const struct l4_route *all = NULL;
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (all)
+			reader_say(reader, SEVERITY_WARNING, "IST0130", &routes[i].where,
+				   "VirtualService rule tcp #%zu not used (%s)", i,
+				   routes[i].match.n ? "route without matches defined before"
+						     : "only the last rule can have no matches");
+		else if (!routes[i].match.n)
+			all = &routes[i];
+	}
 }
 
 void reach_check(struct reader *reader, const struct virtual_service *service)
@@ -187,4 +244,5 @@ void reach_check(struct reader *reader, const struct virtual_service *service)
 		check_rule(&reach, &routes[i]);
 	table_release(&reach.seen);
 	table_release(&reach.prefixes);
+	check_tcp(reader, &service->tcp);
 }

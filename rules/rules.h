@@ -38,6 +38,8 @@ enum protocol {
 	PROTOCOL_HTTP, /* HTTP: requests are read, matched and rewritten */
 	PROTOCOL_TLS,  /* HTTPS, TLS: the program encrypts by itself; opaque bytes */
 	PROTOCOL_TCP,  /* TCP, MONGO, REDIS, MYSQL: opaque bytes */
+	PROTOCOL_HTTP2, /* HTTP2, GRPC, GRPC-WEB: as HTTP, but HTTP/2 towards the destination */
+	PROTOCOL_AUTO, /* none given: found out from the first bytes */
 };
 
 /* ServiceEntry.resolution */
@@ -45,6 +47,8 @@ enum resolution {
 	RESOLUTION_STATIC,
 	RESOLUTION_DNS,
 	RESOLUTION_DNS_ROUND_ROBIN,
+	RESOLUTION_NONE,	/* the address that the program dialled; no endpoints */
+	RESOLUTION_DYNAMIC_DNS, /* the name that the program asked for; no endpoints */
 };
 
 /* DestinationRule ClientTLSSettings.mode */
@@ -70,19 +74,35 @@ struct client_tls {
 
 /* One place where a cluster can be reached. */
 struct endpoint {
-	const char *address; /* IPv4 or IPv6 literal, or a DNS name (DNS resolutions only) */
+	const char *address; /* IPv4 or IPv6 literal, a DNS name (DNS resolutions only), or
+				the absolute path of a unix socket after "unix://" (port 0) */
 	uint16_t port;       /* endpoint.ports[name], else targetPort, else the service port */
+	uint32_t weight;     /* 1 where none is written */
 };
 
-/* One (service host, service port): Envoy's cluster. */
+struct load_balancer; /* destination_rule.h, for the tools and the bridge to come */
+struct connection_pool;
+struct outlier_detection;
+struct tunnel_settings;
+struct proxy_protocol;
+
+/* One (service host, subset, service port): Envoy's cluster. */
 struct cluster {
 	const char *host; /* service host in lower case, the wildcard itself for wildcard hosts */
+	const char *subset; /* NULL: the service as a whole */
 	uint16_t port;    /* service port (ServiceEntry.ports[].number) */
 	enum protocol protocol;
 	enum resolution resolution;
-	const struct endpoint *endpoints; /* at least one; the host itself when none was listed */
+	const struct endpoint *endpoints; /* the host itself when none was listed; may be none in
+					     a subset and with RESOLUTION_NONE, DYNAMIC_DNS */
 	size_t n_endpoints;
 	struct client_tls tls;
+	/* trafficPolicy, merged; NULL: nothing was written, Istio's defaults */
+	const struct load_balancer *load_balancer;
+	const struct connection_pool *connection_pool;
+	const struct outlier_detection *outlier_detection;
+	const struct tunnel_settings *tunnel;
+	const struct proxy_protocol *proxy_protocol;
 	const char *id; /* equal text: connections to it are interchangeable, SNI apart. Made of
 			   every value above, never of an address in memory, so that it keeps its
 			   meaning over reloads */
@@ -107,6 +127,7 @@ struct rules_address {
 enum outbound_policy {
 	OUTBOUND_ALLOW_ANY, /* the default */
 	OUTBOUND_REGISTRY_ONLY,
+	OUTBOUND_ALLOW_ANY_DYNAMIC_DNS, /* as ALLOW_ANY, and the name is resolved anew */
 };
 
 /* ---- loading ---------------------------------------------------------------------------- */
@@ -116,7 +137,8 @@ enum outbound_policy {
  * strcmp order) as one rule set. Order stands in for Istio's creationTimestamp.
  *
  * Every problem of every file goes into `diags`, in file order. Returns a snapshot with one
- * reference, or NULL if there was at least one error (or memory ran out, which is an error too).
+ * reference, or NULL if something rejects it (diag.h; memory running out does too). Errors of
+ * Istio's analysis do not: such rules can be used, as in a cluster.
  */
 struct rules *rules_load(const char *paths, struct diags *diags)
     __attribute__((nonnull, warn_unused_result));
@@ -183,6 +205,8 @@ struct rules_request {
 
 enum rules_action {
 	RULES_ROUTE,           /* send to `cluster` */
+	RULES_REDIRECT,        /* answer with rules_redirect() */
+	RULES_DIRECT_RESPONSE, /* answer with route's directResponse */
 	RULES_NO_ROUTE,        /* 404, empty body (NR) */
 	RULES_NO_CLUSTER,      /* 503, empty body (NC): the destination is not in the registry */
 	RULES_REQUEST_BLOCKED, /* 502, empty body: unknown host under REGISTRY_ONLY; tools only */
@@ -192,17 +216,23 @@ enum rules_action {
 /* What becomes of one request. Holds pointers into the snapshot only; nothing to release. */
 struct verdict {
 	enum rules_action action;
+	const struct rules *rules;
 	const char *host;            /* registry host whose routes apply; NULL if none */
 	const struct http_route *route; /* NULL: the host's default route (no VirtualService) */
+	const struct l4_route *l4_route; /* the same for opaque connections */
+	const struct http_match *match; /* the block that matched; NULL: none, or no http route */
+	const struct route_destination *chosen; /* RULES_ROUTE by a VirtualService; else NULL */
 	const char *virtual_service; /* its name, or NULL */
-	int route_index;             /* position in http[], -1: none */
+	int route_index;             /* position in http[], tls[] or tcp[], -1: none */
 	int match_index;             /* position in match[], -1: none */
 	struct where where;          /* the match, else the route, else the service */
-	const char *authority;       /* new Host value, verbatim; NULL: leave as it is */
-	const char *rewrite_uri;     /* HTTPRewrite.uri; NULL: leave the path as it is */
-	size_t rewrite_prefix;       /* this many bytes of the path are replaced; SIZE_MAX: all */
+	const char *authority;       /* new Host value, verbatim (rewrite.authority, else what header
+					operations set); NULL: leave as it is */
 	const struct cluster *cluster;      /* RULES_ROUTE: where to; else NULL */
 	const char *destination;     /* host of the chosen destination, also for RULES_NO_CLUSTER */
+	const char *subset;          /* of it; NULL: none */
+	bool regex_limit;            /* a pattern hit every bound on the way and did not match: to be
+					logged */
 };
 
 /*
@@ -218,12 +248,54 @@ void rules_match(const struct rules *rules, const struct rules_request *request,
 		 struct verdict *verdict);
 
 /*
- * The request target after the verdict's rewrite (istio-semantics 2.5); the query is kept, a
- * fragment is dropped. Writes at most `size` bytes including a NUL and returns the length that
- * the whole text has, as snprintf(3) does.
+ * The request target after path normalization and the verdict's rewrite (istio-semantics 2.4, 2.5);
+ * the query is kept, a fragment is dropped. Writes at most `size` bytes including a NUL and returns
+ * the length that the whole text has, as snprintf(3) does; SIZE_MAX: a uriRegexRewrite hit its
+ * bounds or memory ran out, the request is to be answered 500.
  */
 size_t rules_rewrite_target(const struct verdict *verdict, const char *path, char *out,
 			    size_t size);
+
+/*
+ * RULES_REDIRECT: the value of Location (istio-semantics 1.2, HTTPRedirect). `*status` becomes the
+ * code. Writes and returns as rules_rewrite_target() does.
+ */
+size_t rules_redirect(const struct verdict *verdict, const struct rules_request *request,
+		      int *status, char *out, size_t size);
+
+/* What happens to a header field. */
+enum header_edit {
+	HEADER_REMOVE, /* all fields of that name; `value` is NULL */
+	HEADER_SET,    /* overwrite all, or add */
+	HEADER_ADD,    /* one more field */
+};
+
+/*
+ * Call `each` for every header operation of the verdict, in Envoy's order (istio-semantics 1.2).
+ * The authority is not among them. `response` tells which side.
+ */
+void rules_header_edits(const struct verdict *verdict, bool response,
+			void (*each)(void *context, enum header_edit edit, const char *name,
+				     const char *value),
+			void *context);
+
+/* ---- opaque connections ------------------------------------------------------------------ */
+
+/* A connection of which no request is read: TLS of the program's own, or TCP. */
+struct rules_stream {
+	const char *name;		 /* what the program resolved, or NULL */
+	const struct in6_addr *address; /* what it dialled (IPv4 as v4-mapped), or NULL */
+	uint16_t port;
+	const char *sni; /* from its ClientHello; NULL: it is not TLS or has none */
+	uint32_t random; /* as in struct rules_request */
+};
+
+/*
+ * Route a connection by tls[] (with an SNI) or tcp[] routes (istio-semantics 1.2). Actions:
+ * RULES_ROUTE, RULES_NO_CLUSTER, RULES_NO_ROUTE (no route and no cluster of its own: close).
+ */
+void rules_match_stream(const struct rules *rules, const struct rules_stream *stream,
+			struct verdict *verdict);
 
 /*
  * The server name for a TLS connection to `cluster` (the design's "SNI follows the rewritten

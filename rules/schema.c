@@ -5,152 +5,197 @@
  */
 #include "rules/schema.h"
 
-#include <stdarg.h>
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "rules/duration.h"
 #include "rules/suggest.h"
 #include "rules/utf8.h"
 
-static void say(struct reader *reader, enum severity severity, const struct where *where,
-		const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+/* ---- the tree ----------------------------------------------------------------------------- */
 
-static void say(struct reader *reader, enum severity severity, const struct where *where,
-		const char *format, va_list args)
+static enum tree_kind kind_of(const struct reader *reader, const void *node)
 {
-	char text[1024];
-
-	vsnprintf(text, sizeof(text), format, args);
-	diag_add(reader->diags, severity, where, "%s", text);
+	return reader->ops->kind(reader->tree, node);
 }
 
-void reader_error(struct reader *reader, const struct where *where, const char *format, ...)
+static size_t length_of(const struct reader *reader, const void *node)
 {
-	va_list args;
-
-	va_start(args, format);
-	say(reader, SEVERITY_ERROR, where, format, args);
-	va_end(args);
+	return reader->ops->length(reader->tree, node);
 }
 
-void reader_warning(struct reader *reader, const struct where *where, const char *format, ...)
+static const void *child_of(const struct reader *reader, const void *node, size_t i)
 {
-	va_list args;
-
-	va_start(args, format);
-	say(reader, SEVERITY_WARNING, where, format, args);
-	va_end(args);
+	return reader->ops->child(reader->tree, node, i);
 }
 
-void reader_oom(struct reader *reader)
+static const char *name_of(const struct reader *reader, const void *node)
 {
-	/* The region remembers; rules_load() reports it. */
-	reader->rules->region.failed = true;
+	return reader->ops->name(reader->tree, node);
 }
 
-static struct where where_of(struct reader *reader, const config_setting_t *setting)
+static struct where where_of(const struct reader *reader, const void *node)
 {
-	return source_where(reader->source, config_setting_source_line(setting));
+	return reader->ops->where(reader->tree, node);
 }
 
-static const char *type_name(const config_setting_t *setting)
+static const void *member_of(const struct reader *reader, const void *group, const char *name)
 {
-	switch (config_setting_type(setting)) {
-	case CONFIG_TYPE_GROUP:
-		return "a group";
-	case CONFIG_TYPE_INT:
-	case CONFIG_TYPE_INT64:
-		return "an integer";
-	case CONFIG_TYPE_FLOAT:
-		return "a floating-point number";
-	case CONFIG_TYPE_STRING:
-		return "a string";
-	case CONFIG_TYPE_BOOL:
-		return "a boolean";
-	case CONFIG_TYPE_ARRAY:
-		return "an array";
-	case CONFIG_TYPE_LIST:
-		return "a list";
-	default:
-		return "nothing";
+	size_t n = length_of(reader, group);
+
+	for (size_t i = 0; i < n; i++) {
+		const void *member = child_of(reader, group, i);
+
+		if (!strcmp(name_of(reader, member), name))
+			return member;
 	}
+	return NULL;
 }
 
 static void wrong_type(struct reader *reader, const struct schema *schema, const struct key *key,
-		       const config_setting_t *setting, const char *wanted)
+		       const void *node, const char *wanted)
 {
-	const struct where where = where_of(reader, setting);
+	static const char *const names[] = {
+	    [TREE_NONE] = "nothing",
+	    [TREE_TEXT] = "a string",
+	    [TREE_INTEGER] = "an integer",
+	    [TREE_DECIMAL] = "a floating-point number",
+	    [TREE_FLAG] = "a boolean",
+	    [TREE_LIST] = "a list",
+	    [TREE_GROUP] = "a group",
+	};
+	const struct where where = where_of(reader, node);
 	bool top = schema == &rule_file_schema;
 
-	reader_error(reader, &where, "%s%s%s must be %s, not %s", top ? "" : schema->name,
-		     top ? "" : ".", key->name, wanted, type_name(setting));
+	reader_refuse(reader, &where, "%s%s%s must be %s, not %s", top ? "" : schema->name,
+	       top ? "" : ".", key->name, wanted, names[kind_of(reader, node)]);
 }
+
+/* ---- values ------------------------------------------------------------------------------- */
 
 /* Control characters have no business in any name, path or header, and would let a value break
  * out of the line that it is written into. */
 static const char *take_text(struct reader *reader, const struct schema *schema,
-			     const struct key *key, const config_setting_t *setting)
+			     const struct key *key, const void *node)
 {
-	const char *text = config_setting_get_string(setting);
-	const struct where where = where_of(reader, setting);
+	const char *text = reader->ops->text(reader->tree, node);
+	const struct where where = where_of(reader, node);
 	size_t len = strlen(text);
-	char *copy;
 
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < len && !key->plain; i++) {
 		if ((unsigned char)text[i] >= 0x20 && text[i] != 0x7f)
 			continue;
-		reader_error(reader, &where, "%s.%s holds a control character", schema->name,
-			     key->name);
+		reader_refuse(reader, &where, "%s.%s holds a control character", schema->name, key->name);
 		return NULL;
 	}
 	if (utf8_valid_prefix(text, len) < len) {
-		reader_error(reader, &where, "%s.%s is not valid UTF-8", schema->name, key->name);
+		reader_refuse(reader, &where, "%s.%s is not valid UTF-8", schema->name, key->name);
 		return NULL;
 	}
-	copy = region_strndup(&reader->rules->region, text, len);
-	return copy;
+	return region_strndup(&reader->rules->region, text, len);
 }
 
 static void read_text(struct reader *reader, const struct schema *schema, const struct key *key,
-		      config_setting_t *setting, struct text *out)
+		      const void *node, struct text *out)
 {
-	if (config_setting_type(setting) != CONFIG_TYPE_STRING) {
-		wrong_type(reader, schema, key, setting, "a string");
+	if (kind_of(reader, node) != TREE_TEXT) {
+		wrong_type(reader, schema, key, node, "a string");
 		return;
 	}
-	out->where = where_of(reader, setting);
-	out->s = take_text(reader, schema, key, setting);
+	out->where = where_of(reader, node);
+	out->s = take_text(reader, schema, key, node);
 	if (out->s && key->check)
 		key->check(reader, out);
 }
 
-static void read_number(struct reader *reader, const struct schema *schema, const struct key *key,
-			config_setting_t *setting, struct number *out)
+/* An integer; a text of digits too, where the notation is loose (protobuf's JSON allows it). */
+static bool take_integer(struct reader *reader, const void *node, long long *value)
 {
-	int type = config_setting_type(setting);
+	enum tree_kind kind = kind_of(reader, node);
+	const char *text;
+	char *end;
 
-	if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64) {
-		wrong_type(reader, schema, key, setting, "an integer");
+	if (kind == TREE_INTEGER)
+		*value = reader->ops->integer(reader->tree, node);
+	if (kind != TREE_TEXT || !reader->ops->loose)
+		return kind == TREE_INTEGER;
+	text = reader->ops->text(reader->tree, node);
+	errno = 0;
+	*value = strtoll(text, &end, 10);
+	return (isdigit((unsigned char)*text) || *text == '-') && end != text && !*end && !errno;
+}
+
+static void read_number(struct reader *reader, const struct schema *schema, const struct key *key,
+			const void *node, struct number *out)
+{
+	if (!take_integer(reader, node, &out->value)) {
+		wrong_type(reader, schema, key, node, "an integer");
 		return;
 	}
-	out->where = where_of(reader, setting);
-	out->value = type == CONFIG_TYPE_INT ? config_setting_get_int(setting)
-					     : config_setting_get_int64(setting);
+	out->where = where_of(reader, node);
+	out->set = true;
+	if (key->check)
+		key->check(reader, out);
+}
+
+static void read_decimal(struct reader *reader, const struct schema *schema, const struct key *key,
+			 const void *node, struct decimal *out)
+{
+	long long integer;
+
+	if (kind_of(reader, node) == TREE_DECIMAL) {
+		out->value = reader->ops->decimal(reader->tree, node);
+	} else if (take_integer(reader, node, &integer)) {
+		out->value = (double)integer;
+	} else {
+		wrong_type(reader, schema, key, node, "a number");
+		return;
+	}
+	out->where = where_of(reader, node);
+	out->set = true;
+	if (key->check)
+		key->check(reader, out);
+}
+
+static void read_duration(struct reader *reader, const struct schema *schema, const struct key *key,
+			  const void *node, struct duration *out)
+{
+	const struct where where = where_of(reader, node);
+	const char *text;
+
+	if (kind_of(reader, node) != TREE_TEXT) {
+		wrong_type(reader, schema, key, node, "a duration like \"1.5s\"");
+		return;
+	}
+	text = reader->ops->text(reader->tree, node);
+	if (!duration_parse(text, &out->ns)) {
+		reader_refuse(reader, &where,
+		       "%s.%s: \"%.64s\" is no duration (write \"1.5s\", \"250ms\", \"1h30m\")",
+		       schema->name, key->name, text);
+		return;
+	}
+	out->where = where;
 	out->set = true;
 	if (key->check)
 		key->check(reader, out);
 }
 
 static void read_flag(struct reader *reader, const struct schema *schema, const struct key *key,
-		      config_setting_t *setting, struct flag *out)
+		      const void *node, struct flag *out)
 {
-	if (config_setting_type(setting) != CONFIG_TYPE_BOOL) {
-		wrong_type(reader, schema, key, setting, "a boolean");
+	if (kind_of(reader, node) != TREE_FLAG) {
+		wrong_type(reader, schema, key, node, "a boolean");
 		return;
 	}
-	out->where = where_of(reader, setting);
-	out->value = config_setting_get_bool(setting);
+	out->where = where_of(reader, node);
+	out->value = reader->ops->flag(reader->tree, node);
+	out->set = true;
+	if (key->check)
+		key->check(reader, out);
 }
 
 static void unknown_choice(struct reader *reader, const struct schema *schema,
@@ -163,64 +208,72 @@ static void unknown_choice(struct reader *reader, const struct schema *schema,
 	suggestion_init(&suggestion, text);
 	for (const struct choice_name *choice = key->choices; choice->name; choice++) {
 		suggestion_offer(&suggestion, choice->name);
-		if (!choice->refusal && len < sizeof(list))
+		if (!choice->refusal && !choice->deprecated && len < sizeof(list))
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 						len ? ", " : "", choice->name);
 	}
 	snprintf(what, sizeof(what), "%s.%s: unknown value", schema->name, key->name);
+	/* Where the text is Istio's own, the code is, too. */
 	if (suggestion.best)
-		reader_error(reader, where, "%s \"%s\" (did you mean \"%s\"?)",
-			     key->unknown ? key->unknown : what, text, suggestion.best);
+		reader_say(reader, SEVERITY_REJECTED, key->unknown ? "IST0106" : NULL, where,
+			   "%s \"%.200s\" (did you mean \"%s\"?)",
+			   key->unknown ? key->unknown : what, text, suggestion.best);
 	else
-		reader_error(reader, where, "%s \"%s\" (one of %s)",
-			     key->unknown ? key->unknown : what, text, list);
+		reader_say(reader, SEVERITY_REJECTED, key->unknown ? "IST0106" : NULL, where,
+			   "%s \"%.200s\" (one of %s)", key->unknown ? key->unknown : what, text,
+			   list);
 }
 
 static void read_choice(struct reader *reader, const struct schema *schema, const struct key *key,
-			config_setting_t *setting, struct choice *out)
+			const void *node, struct choice *out)
 {
 	const char *text;
 
-	out->where = where_of(reader, setting); /* it was there, whatever it was */
-	if (config_setting_type(setting) != CONFIG_TYPE_STRING) {
-		wrong_type(reader, schema, key, setting, "a string");
+	out->where = where_of(reader, node); /* it was there, whatever it was */
+	if (kind_of(reader, node) != TREE_TEXT) {
+		wrong_type(reader, schema, key, node, "a string");
 		return;
 	}
-	text = config_setting_get_string(setting);
+	text = reader->ops->text(reader->tree, node);
 	for (const struct choice_name *choice = key->choices; choice->name; choice++) {
 		if (key->any_case ? strcasecmp(text, choice->name) : strcmp(text, choice->name))
 			continue;
 		if (choice->refusal) {
-			reader_error(reader, &out->where, "%s.%s: %s", schema->name, key->name,
-				     choice->refusal);
+			reader_refuse(reader, &out->where, "%s.%s: %s", schema->name, key->name,
+			       choice->refusal);
 			return;
 		}
+		if (choice->gap)
+			reader_gap(reader, &out->where, schema->name, key->name, choice->name);
+		if (choice->deprecated)
+			reader_say(reader, SEVERITY_WARNING, "IST0002", &out->where,
+				   "Deprecated: %s.%s %s", schema->name, key->name, choice->name);
 		out->value = choice->value;
 		out->set = true;
+		if (key->check)
+			key->check(reader, out);
 		return;
 	}
 	unknown_choice(reader, schema, key, &out->where, text);
 }
 
 static void read_texts(struct reader *reader, const struct schema *schema, const struct key *key,
-		       config_setting_t *setting, struct list *out)
+		       const void *node, struct list *out)
 {
-	int type = config_setting_type(setting);
-	int n = type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY
-		    ? config_setting_length(setting)
-		    : -1;
 	struct text *items;
+	size_t n;
 
-	if (n < 0) {
-		wrong_type(reader, schema, key, setting, "a list of strings");
+	if (kind_of(reader, node) != TREE_LIST) {
+		wrong_type(reader, schema, key, node, "a list of strings");
 		return;
 	}
-	out->where = where_of(reader, setting);
-	out->items = items = region_array(&reader->rules->region, (size_t)n, sizeof(*items));
-	for (int i = 0; items && i < n; i++) {
-		config_setting_t *item = config_setting_get_elem(setting, (unsigned)i);
+	n = length_of(reader, node);
+	out->where = where_of(reader, node);
+	out->items = items = region_array(&reader->rules->region, n, sizeof(*items));
+	for (size_t i = 0; items && i < n; i++) {
+		const void *item = child_of(reader, node, i);
 
-		if (config_setting_type(item) != CONFIG_TYPE_STRING) {
+		if (kind_of(reader, item) != TREE_TEXT) {
 			wrong_type(reader, schema, key, item, "a list of strings");
 			continue;
 		}
@@ -232,88 +285,148 @@ static void read_texts(struct reader *reader, const struct schema *schema, const
 		key->check(reader, out);
 }
 
+/* ---- groups ------------------------------------------------------------------------------- */
+
 static void read_group(struct reader *reader, const struct schema *schema, const struct key *key,
-		       config_setting_t *setting, void *out)
+		       const void *node, void *out)
 {
 	void *group;
 
-	if (config_setting_type(setting) != CONFIG_TYPE_GROUP) {
-		wrong_type(reader, schema, key, setting, "a group");
+	if (kind_of(reader, node) != TREE_GROUP) {
+		wrong_type(reader, schema, key, node, "a group");
 		return;
 	}
 	group = region_alloc(&reader->rules->region, key->group->size);
 	/* A pointer of another type lies there. */
 	memcpy(out, &group, sizeof(group));
 	if (group)
-		schema_read(reader, key->group, setting, group);
+		schema_read(reader, key->group, node, group);
+}
+
+static void read_value(struct reader *reader, const struct schema *schema, const struct key *key,
+		       const void *node, void *group);
+static void read_members(struct reader *reader, const struct schema *schema, const void *node,
+			 void *group);
+static void finish(struct reader *reader, const struct schema *schema, const void *node,
+		   void *group, bool named);
+
+static const struct key *find_key(const struct schema **owner, void **group, const char *name);
+
+/* An entry of a map with free keys: its name is the key, its value the rest. */
+static void read_entry(struct reader *reader, const struct schema *schema, const void *node,
+		       void *out)
+{
+	const struct schema *owner = schema;
+	void *part = out;
+	const struct key *name = find_key(&owner, &part, "name");
+	struct text *text = (struct text *)((char *)part + name->offset);
+	const struct key *value;
+
+	*(struct where *)out = where_of(reader, node);
+	text->where = where_of(reader, node);
+	text->s = region_strdup(&reader->rules->region, name_of(reader, node));
+	if (text->s && name->check)
+		name->check(reader, text);
+	owner = schema;
+	part = out;
+	value = find_key(&owner, &part, "value");
+	if (value)
+		read_value(reader, owner, value, node, part);
+	else if (kind_of(reader, node) == TREE_GROUP)
+		read_members(reader, schema, node, out);
+	else if (kind_of(reader, node) != TREE_NONE)
+		reader_refuse(reader, &text->where, "%s: \"%.200s\" must be a group", schema->name,
+		       text->s ? text->s : "");
+	finish(reader, schema, kind_of(reader, node) == TREE_GROUP ? node : NULL, out, true);
 }
 
 static void read_groups(struct reader *reader, const struct schema *schema, const struct key *key,
-			config_setting_t *setting, struct list *out)
+			const void *node, struct list *out)
 {
-	int type = config_setting_type(setting);
-	int n = type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY
-		    ? config_setting_length(setting)
-		    : -1;
+	bool map = key->map && reader->ops->free_keys;
 	char *items;
+	size_t n;
 
-	if (n < 0) {
-		wrong_type(reader, schema, key, setting, "a list of groups");
+	if (kind_of(reader, node) != (map ? TREE_GROUP : TREE_LIST)) {
+		wrong_type(reader, schema, key, node, map ? "a map" : "a list of groups");
 		return;
 	}
-	out->where = where_of(reader, setting);
-	out->items = items = region_array(&reader->rules->region, (size_t)n, key->group->size);
-	for (int i = 0; items && i < n; i++) {
-		config_setting_t *item = config_setting_get_elem(setting, (unsigned)i);
+	n = length_of(reader, node);
+	out->where = where_of(reader, node);
+	out->items = items = region_array(&reader->rules->region, n, key->group->size);
+	for (size_t i = 0; items && i < n; i++) {
+		const void *item = child_of(reader, node, i);
+		char *group = items + out->n * key->group->size;
 
-		if (config_setting_type(item) != CONFIG_TYPE_GROUP) {
+		if (map) {
+			read_entry(reader, key->group, item, group);
+		} else if (kind_of(reader, item) == TREE_GROUP) {
+			schema_read(reader, key->group, item, group);
+		} else {
 			wrong_type(reader, schema, key, item, "a list of groups");
 			continue;
 		}
-		schema_read(reader, key->group, item, items + out->n * key->group->size);
 		out->n++;
 	}
 	if (key->check)
 		key->check(reader, out);
 }
 
+static void read_ignored(struct reader *reader, const struct schema *schema, const struct key *key,
+			 const struct where *where)
+{
+	if (key->kind == KIND_IGNORED)
+		reader_say(reader, SEVERITY_WARNING, NULL, where, "%s.%s has no effect here%s%s",
+			   schema->name, key->name, key->advice ? ": " : "",
+			   key->advice ? key->advice : "");
+	else
+		reader_refuse(reader, where, "%s.%s is not supported%s%s", schema->name, key->name,
+		       key->advice ? ": " : "", key->advice ? key->advice : "");
+}
+
 /* Every member begins at its offset with the type that its kind names (schema.h). */
 static void read_value(struct reader *reader, const struct schema *schema, const struct key *key,
-		       config_setting_t *setting, void *group)
+		       const void *node, void *group)
 {
 	void *out = (char *)group + key->offset;
-	const struct where where = where_of(reader, setting);
+	const struct where where = where_of(reader, node);
 
+	if (key->gap)
+		reader_gap(reader, &where, schema->name, key->name, NULL);
+	if (key->deprecated)
+		reader_say(reader, SEVERITY_WARNING, "IST0002", &where, "Deprecated: %s.%s (%s)",
+			   schema->name, key->name, key->deprecated);
 	switch (key->kind) {
 	case KIND_TEXT:
-		read_text(reader, schema, key, setting, out);
+		read_text(reader, schema, key, node, out);
 		break;
 	case KIND_NUMBER:
-		read_number(reader, schema, key, setting, out);
+		read_number(reader, schema, key, node, out);
+		break;
+	case KIND_DECIMAL:
+		read_decimal(reader, schema, key, node, out);
+		break;
+	case KIND_DURATION:
+		read_duration(reader, schema, key, node, out);
 		break;
 	case KIND_FLAG:
-		read_flag(reader, schema, key, setting, out);
+		read_flag(reader, schema, key, node, out);
 		break;
 	case KIND_CHOICE:
-		read_choice(reader, schema, key, setting, out);
+		read_choice(reader, schema, key, node, out);
 		break;
 	case KIND_TEXTS:
-		read_texts(reader, schema, key, setting, out);
+		read_texts(reader, schema, key, node, out);
 		break;
 	case KIND_GROUP:
-		read_group(reader, schema, key, setting, out);
+		read_group(reader, schema, key, node, out);
 		break;
 	case KIND_GROUPS:
-		read_groups(reader, schema, key, setting, out);
+		read_groups(reader, schema, key, node, out);
 		break;
 	case KIND_IGNORED:
-		reader_warning(reader, &where, "%s.%s has no effect here%s%s", schema->name,
-			       key->name, key->advice ? ": " : "", key->advice ? key->advice : "");
-		break;
 	case KIND_REFUSED:
-		reader_error(reader, &where, "%s.%s is not supported%s%s", schema->name, key->name,
-			     key->advice ? ": " : " by this version",
-			     key->advice ? key->advice : "");
+		read_ignored(reader, schema, key, &where);
 		if (key->offset)
 			*(bool *)out = true;
 		break;
@@ -359,25 +472,43 @@ static void offer_keys(struct suggestion *suggestion, const struct schema *schem
 	}
 }
 
-static void unknown_key(struct reader *reader, const struct schema *schema,
-			const config_setting_t *setting)
+static void unknown_key(struct reader *reader, const struct schema *schema, const void *node)
 {
-	const struct where where = where_of(reader, setting);
-	const char *name = config_setting_name(setting);
+	const struct where where = where_of(reader, node);
+	const char *name = name_of(reader, node);
 	struct suggestion suggestion;
 
 	suggestion_init(&suggestion, name);
 	offer_keys(&suggestion, schema);
 	if (suggestion.best)
-		reader_error(reader, &where, "unknown key \"%s\" in %s (did you mean \"%s\"?)",
-			     name, schema->name, suggestion.best);
+		reader_refuse(reader, &where, "unknown key \"%.200s\" in %s (did you mean \"%s\"?)", name,
+		       schema->name, suggestion.best);
 	else
-		reader_error(reader, &where, "unknown key \"%s\" in %s", name, schema->name);
+		reader_refuse(reader, &where, "unknown key \"%.200s\" in %s", name, schema->name);
 }
 
-/* Required keys, and the checks of inline parts (which have no group of their own). */
-static void finish(struct reader *reader, const struct schema *schema, config_setting_t *setting,
-		   void *group)
+static void read_members(struct reader *reader, const struct schema *schema, const void *node,
+			 void *group)
+{
+	size_t n = length_of(reader, node);
+
+	for (size_t i = 0; i < n; i++) {
+		const void *member = child_of(reader, node, i);
+		const struct schema *owner = schema;
+		void *part = group;
+		const struct key *key = find_key(&owner, &part, name_of(reader, member));
+
+		if (!key)
+			unknown_key(reader, schema, member);
+		else if (kind_of(reader, member) != TREE_NONE) /* YAML's null: not set */
+			read_value(reader, owner, key, member, part);
+	}
+}
+
+/* Required keys, and the checks of inline parts (which have no group of their own). `named`: the
+ * key "name" came from elsewhere. `node` may be NULL: nothing else was written. */
+static void finish(struct reader *reader, const struct schema *schema, const void *node,
+		   void *group, bool named)
 {
 	const struct where *where = group;
 
@@ -386,8 +517,10 @@ static void finish(struct reader *reader, const struct schema *schema, config_se
 			struct where *inner = (struct where *)((char *)group + key->offset);
 
 			*inner = *where;
-			finish(reader, key->group, setting, inner);
-		} else if (key->required && !config_setting_get_member(setting, key->name)) {
+			finish(reader, key->group, node, inner, named);
+		} else if (key->required && !(named && (!strcmp(key->name, "name") ||
+							!strcmp(key->name, "value"))) &&
+			   (!node || !member_of(reader, node, key->name))) {
 			reader_error(reader, where, "%s", key->required);
 		}
 	}
@@ -395,22 +528,26 @@ static void finish(struct reader *reader, const struct schema *schema, config_se
 		schema->check(reader, group);
 }
 
-void schema_read(struct reader *reader, const struct schema *schema, config_setting_t *setting,
-		 void *group)
+/* What diagnostics inside of a resource are about. */
+static const char *resource_name(struct reader *reader, const struct schema *schema,
+				 const void *node)
 {
-	int n = config_setting_length(setting);
+	const void *name = member_of(reader, node, "name");
 
-	*(struct where *)group = where_of(reader, setting);
-	for (int i = 0; i < n; i++) {
-		config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
-		const struct schema *owner = schema;
-		void *part = group;
-		const struct key *key = find_key(&owner, &part, config_setting_name(member));
+	if (!name || kind_of(reader, name) != TREE_TEXT)
+		return schema->name;
+	return region_printf(&reader->rules->region, "%s %s", schema->name,
+			     reader->ops->text(reader->tree, name));
+}
 
-		if (key)
-			read_value(reader, owner, key, member, part);
-		else
-			unknown_key(reader, schema, member);
-	}
-	finish(reader, schema, setting, group);
+void schema_read(struct reader *reader, const struct schema *schema, const void *node, void *out)
+{
+	const char *outer = reader->resource;
+
+	if (schema->resource)
+		reader->resource = resource_name(reader, schema, node);
+	*(struct where *)out = where_of(reader, node);
+	read_members(reader, schema, node, out);
+	finish(reader, schema, node, out, false);
+	reader->resource = outer;
 }

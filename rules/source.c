@@ -44,7 +44,7 @@ static int fail(const struct scan *scan, int line, const char *text)
 {
 	const struct where where = {scan->file, line};
 
-	diag_add(scan->set->diags, SEVERITY_ERROR, &where, "%s", text);
+	diag_add(scan->set->diags, SEVERITY_REJECTED, &where, "%s", text);
 	return -1;
 }
 
@@ -199,7 +199,7 @@ static int check_number(struct scan *scan)
 	if (errno == ERANGE) {
 		const struct where where = {scan->file, scan->line};
 
-		diag_add(scan->set->diags, SEVERITY_ERROR, &where, "integer %.*s is out of range",
+		diag_add(scan->set->diags, SEVERITY_REJECTED, &where, "integer %.*s is out of range",
 			 (int)(end - from > 40 ? 40 : end - from), from);
 		return -1;
 	}
@@ -340,9 +340,9 @@ static int open_failed(struct scan *scan, const char *path, const struct where *
 	struct where where = {scan->file, scan->bytes.bad_line};
 
 	if (!from || where.line)
-		diag_add(scan->set->diags, SEVERITY_ERROR, &where, "%s", wrong);
+		diag_add(scan->set->diags, SEVERITY_REJECTED, &where, "%s", wrong);
 	else
-		diag_add(scan->set->diags, SEVERITY_ERROR, from, "cannot include \"%s\": %s", path,
+		diag_add(scan->set->diags, SEVERITY_REJECTED, from, "cannot include \"%s\": %s", path,
 			 wrong);
 	return -1;
 }
@@ -369,7 +369,7 @@ static int scan_path(struct source *source, struct source_set *set, const struct
 	scan.depth = parent ? parent->depth + 1 : 0;
 	scan.nesting = parent ? parent->nesting : 0;
 	if (begin_file(&scan, path) < 0) {
-		diag_add(set->diags, SEVERITY_ERROR, from, "out of memory");
+		diag_add(set->diags, SEVERITY_REJECTED, from, "out of memory");
 		return -1;
 	}
 	if (scan.depth > MAX_INCLUDES)

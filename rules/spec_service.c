@@ -12,45 +12,12 @@
 
 /* ---- values ------------------------------------------------------------------------------- */
 
-void check_port_number(struct reader *reader, void *value)
-{
-	struct number *number = value;
-
-	if (number->value >= 1 && number->value <= 65535)
-		return;
-	reader_error(reader, &number->where, "port number %lld must be in the range 1..65535",
-		     number->value);
-	number->set = false;
-}
-
 static void check_port_name(struct reader *reader, void *value)
 {
 	const struct text *name = value;
 
 	if (!hostname_is_port_name(name->s))
 		reader_error(reader, &name->where, "invalid port name: %s", name->s);
-}
-
-/* Drop what is no host, and bring the others into the form that look-ups use. */
-void check_host_list(struct reader *reader, struct list *hosts)
-{
-	struct text *items = hosts->items;
-	struct hostname_error error;
-	size_t kept = 0;
-	char name[256];
-
-	for (size_t i = 0; i < hosts->n; i++) {
-		if (!hostname_is_address(items[i].s, NULL) &&
-		    !hostname_is_wildcard_domain(items[i].s, &error)) {
-			reader_error(reader, &items[i].where, "%s", error.text);
-			continue;
-		}
-		hostname_normalize(items[i].s, strlen(items[i].s), name);
-		items[kept].where = items[i].where;
-		items[kept].s = region_strdup(&reader->rules->region, name);
-		kept += items[kept].s != NULL;
-	}
-	hosts->n = kept;
 }
 
 static void check_service_hosts(struct reader *reader, void *value)
@@ -77,16 +44,12 @@ static void check_service_hosts(struct reader *reader, void *value)
 
 /* ---- tables ------------------------------------------------------------------------------- */
 
-#define NONE_REFUSED                                                                               \
-	"NONE (connect to the address that the program dialled) is not supported by this "         \
-	"version: write resolution = \"DNS\", or \"STATIC\" with endpoints"
-
 static const struct choice_name resolutions[] = {
+    {.name = "NONE", .value = RESOLUTION_NONE + 1, .gap = true},
     {.name = "STATIC", .value = RESOLUTION_STATIC + 1},
     {.name = "DNS", .value = RESOLUTION_DNS + 1},
     {.name = "DNS_ROUND_ROBIN", .value = RESOLUTION_DNS_ROUND_ROBIN + 1},
-    {.name = "NONE", .refusal = NONE_REFUSED},
-    {.name = "DYNAMIC_DNS", .refusal = "DYNAMIC_DNS is not supported by this version"},
+    {.name = "DYNAMIC_DNS", .value = RESOLUTION_DYNAMIC_DNS + 1, .gap = true},
     {.name = NULL},
 };
 
@@ -96,33 +59,56 @@ static const struct choice_name locations[] = {
     {.name = NULL},
 };
 
+/* protocol.Parse of Istio; the canonical name of a protocol of ours is the first with its value. */
 static const struct choice_name protocols[] = {
-    {.name = "HTTP", .value = PROTOCOL_HTTP + 1},
-    {.name = "HTTPS", .value = PROTOCOL_TLS + 1},
-    {.name = "TLS", .value = PROTOCOL_TLS + 1},
-    {.name = "TCP", .value = PROTOCOL_TCP + 1},
-    {.name = "MONGO", .value = PROTOCOL_TCP + 1},
-    {.name = "REDIS", .value = PROTOCOL_TCP + 1},
-    {.name = "MYSQL", .value = PROTOCOL_TCP + 1},
-    {.name = "HTTP2", .refusal = "HTTP2 is not supported by this version"},
-    {.name = "GRPC", .refusal = "GRPC is not supported by this version"},
-    {.name = "GRPC-WEB", .refusal = "GRPC-WEB is not supported by this version"},
-    {.name = "HTTP_PROXY", .refusal = "HTTP_PROXY is not supported by this version"},
-    {.name = "UDP", .refusal = "UDP is not supported by this version"},
+    {.name = "HTTP", .value = SERVICE_HTTP},
+    {.name = "HTTPS", .value = SERVICE_HTTPS},
+    {.name = "TLS", .value = SERVICE_TLS},
+    {.name = "TCP", .value = SERVICE_TCP},
+    {.name = "MONGO", .value = SERVICE_MONGO},
+    {.name = "REDIS", .value = SERVICE_REDIS},
+    {.name = "MYSQL", .value = SERVICE_MYSQL},
+    {.name = "HTTP2", .value = SERVICE_HTTP2, .gap = true},
+    {.name = "GRPC", .value = SERVICE_GRPC, .gap = true},
+    {.name = "GRPC-WEB", .value = SERVICE_GRPC_WEB, .gap = true},
+    {.name = "HTTP_PROXY", .value = SERVICE_HTTP_PROXY, .gap = true},
+    {.name = "UDP",
+     .refusal = "UDP is not supported: sidecars leave it alone, and so does meshshim (leave the "
+		"port out)"},
     {.name = NULL},
 };
+
+enum protocol service_protocol(const struct service_port *port)
+{
+	switch ((enum service_protocol)port->protocol.value) {
+	case SERVICE_HTTP:
+	case SERVICE_HTTP_PROXY:
+		return PROTOCOL_HTTP;
+	case SERVICE_HTTPS:
+	case SERVICE_TLS:
+		return PROTOCOL_TLS;
+	case SERVICE_TCP:
+	case SERVICE_MONGO:
+	case SERVICE_REDIS:
+	case SERVICE_MYSQL:
+		return PROTOCOL_TCP;
+	case SERVICE_HTTP2:
+	case SERVICE_GRPC:
+	case SERVICE_GRPC_WEB:
+		return PROTOCOL_HTTP2;
+	case SERVICE_AUTO:
+		break;
+	}
+	return PROTOCOL_AUTO;
+}
 
 static const struct key service_port_keys[] = {
     KEY_NUMBER(struct service_port, number, "number", .check = check_port_number,
 	       .required = "service entry port must have a number"),
-    KEY_CHOICE(struct service_port, protocol, "protocol", protocols, .any_case = true,
-	       .unknown = "unsupported protocol:",
-	       .required =
-		   "service entry port must have a protocol: finding it out by itself is not "
-		   "supported by this version (write protocol = \"HTTP\", \"HTTPS\", \"TLS\" "
-		   "or \"TCP\")"),
     KEY_TEXT(struct service_port, name, "name", .check = check_port_name,
 	     .required = "service entry port must have a name"),
+    KEY_CHOICE(struct service_port, protocol, "protocol", protocols, .any_case = true,
+	       .unknown = "unsupported protocol:"),
     KEY_NUMBER(struct service_port, target_port, "targetPort", .check = check_port_number),
 };
 static const struct schema service_port_schema =
@@ -136,15 +122,21 @@ static const struct key endpoint_port_keys[] = {
 static const struct schema endpoint_port_schema =
     SCHEMA("WorkloadEntry.ports", struct endpoint_port, endpoint_port_keys);
 
+static void check_endpoint_weight(struct reader *reader, void *value)
+{
+	check_not_negative(reader, value, "endpoint weight");
+}
+
 static const struct key workload_entry_keys[] = {
     KEY_TEXT(struct workload_entry, address, "address",
 	     .required = "endpoint must have an address"),
-    KEY_GROUPS(struct workload_entry, ports, "ports", endpoint_port_schema),
-    KEY_REFUSED("labels", NULL),
-    KEY_REFUSED("weight", NULL),
-    KEY_IGNORED("network", NULL),
-    KEY_IGNORED("locality", NULL),
-    KEY_IGNORED("serviceAccount", NULL),
+    KEY_MAP(struct workload_entry, ports, "ports", endpoint_port_schema),
+    KEY_MAP(struct workload_entry, labels, "labels", label_schema),
+    KEY_NUMBER(struct workload_entry, weight, "weight", .check = check_endpoint_weight,
+	       .gap = true),
+    KEY_IGNORED("network", "there is one network"),
+    KEY_IGNORED("locality", "there are no localities"),
+    KEY_IGNORED("serviceAccount", "there are no identities of a mesh"),
 };
 static const struct schema workload_entry_schema =
     SCHEMA("WorkloadEntry", struct workload_entry, workload_entry_keys);
@@ -156,25 +148,32 @@ static const struct key service_entry_keys[] = {
     KEY_TEXTS(struct service_entry, hosts, "hosts", .check = check_service_hosts,
 	      .required = NO_HOST),
     KEY_TEXTS(struct service_entry, addresses, "addresses"),
-    KEY_GROUPS(struct service_entry, ports, "ports", service_port_schema),
     KEY_CHOICE(struct service_entry, location, "location", locations),
-    KEY_CHOICE(struct service_entry, resolution, "resolution", resolutions,
-	       .required = "service entry must have a resolution: Istio's default " NONE_REFUSED),
+    KEY_GROUPS(struct service_entry, ports, "ports", service_port_schema),
+    KEY_CHOICE(struct service_entry, resolution, "resolution", resolutions),
     KEY_GROUPS(struct service_entry, endpoints, "endpoints", workload_entry_schema),
     KEY_TEXTS(struct service_entry, subject_alt_names, "subjectAltNames"),
-    KEY_IGNORED("exportTo", "there are no namespaces"),
+    KEY_TEXTS(struct service_entry, export_to, "exportTo", .check = check_export_to),
     KEY_REFUSED("workloadSelector", "there are no workloads to select, list the addresses as "
-				    "endpoints instead"),
+				    "endpoints instead",
+		.offset = offsetof(struct service_entry, has_selector)),
 };
 const struct schema service_entry_schema =
-    SCHEMA("ServiceEntry", struct service_entry, service_entry_keys, .check = check_service_entry);
+    SCHEMA("ServiceEntry", struct service_entry, service_entry_keys, .check = check_service_entry,
+	   .resource = true);
 
 /* ---- one entry as a whole ----------------------------------------------------------------- */
 
+static enum resolution resolution_of(const struct service_entry *entry)
+{
+	return entry->resolution.set ? (enum resolution)(entry->resolution.value - 1)
+				     : RESOLUTION_NONE;
+}
+
 static bool resolves_dns(const struct service_entry *entry)
 {
-	return entry->resolution.value == RESOLUTION_DNS + 1 ||
-	       entry->resolution.value == RESOLUTION_DNS_ROUND_ROBIN + 1;
+	return resolution_of(entry) == RESOLUTION_DNS ||
+	       resolution_of(entry) == RESOLUTION_DNS_ROUND_ROBIN;
 }
 
 static const char *resolution_name(const struct service_entry *entry)
@@ -200,7 +199,7 @@ static void check_addresses(struct reader *reader, struct service_entry *entry)
 			continue;
 		}
 		entry->n_parsed_addresses++;
-		if (cidr && resolves_dns(entry))
+		if (cidr && (resolves_dns(entry) || resolution_of(entry) == RESOLUTION_DYNAMIC_DNS))
 			reader_error(reader, &items[i].where,
 				     "CIDR addresses are allowed only for NONE/STATIC resolution "
 				     "types");
@@ -246,6 +245,22 @@ static void check_duplicate_ports(struct reader *reader, const struct service_en
 	table_release(&names);
 }
 
+static void check_unix(struct reader *reader, const struct service_entry *entry,
+		       const struct workload_entry *endpoint)
+{
+	const struct where *where = &endpoint->address.where;
+	const char *path = endpoint->address.s + strlen("unix://");
+
+	if (path[0] != '/')
+		reader_error(reader, where, "%s is not an absolute path to a file", path);
+	if (endpoint->ports.n)
+		reader_error(reader, &endpoint->ports.where,
+			     "unix endpoint %s must not include ports", path);
+	if (entry->ports.n != 1)
+		reader_error(reader, where, "exactly 1 service port required for unix endpoints");
+	reader_gap(reader, where, "WorkloadEntry", "address", "unix://");
+}
+
 static void check_endpoint(struct reader *reader, const struct service_entry *entry,
 			   const struct workload_entry *endpoint)
 {
@@ -260,10 +275,9 @@ static void check_endpoint(struct reader *reader, const struct service_entry *en
 				     ports[i].name.s);
 	if (!address || hostname_is_address(address, NULL))
 		return;
-	if (!strncmp(address, "unix://", 7))
-		reader_error(reader, &endpoint->address.where,
-			     "unix endpoint %s is not supported by this version", address);
-	else if (entry->resolution.value == RESOLUTION_STATIC + 1)
+	if (!strncmp(address, "unix://", 7) && resolution_of(entry) == RESOLUTION_STATIC)
+		check_unix(reader, entry, endpoint);
+	else if (resolution_of(entry) == RESOLUTION_STATIC)
 		reader_error(reader, &endpoint->address.where,
 			     "endpoint address \"%s\" is not a valid IP address", address);
 	else if (resolves_dns(entry) && !hostname_is_fqdn(address, &error))
@@ -272,30 +286,87 @@ static void check_endpoint(struct reader *reader, const struct service_entry *en
 			     address);
 }
 
+/* Without endpoints a host has to be a name that resolves by itself. */
+static void check_hosts_resolve(struct reader *reader, const struct service_entry *entry)
+{
+	const struct text *hosts = entry->hosts.items;
+
+	for (size_t i = 0; i < entry->hosts.n; i++)
+		if (hosts[i].s[0] == '*' || !strchr(hosts[i].s, '.'))
+			reader_error(reader, &hosts[i].where,
+				     "hosts must be FQDN or contain only prefix wildcards if no "
+				     "endpoints are provided for resolution mode %s",
+				     resolution_name(entry));
+}
+
+/* Rows 22 of the reference: DYNAMIC_DNS. */
+static void check_dynamic(struct reader *reader, const struct service_entry *entry)
+{
+	const struct service_port *ports = entry->ports.items;
+	const struct text *hosts = entry->hosts.items;
+
+	if (!entry->hosts.n)
+		reader_error(reader, &entry->where,
+			     "at least one wildcard host must be provided for resolution mode "
+			     "DYNAMIC_DNS");
+	for (size_t i = 0; i < entry->hosts.n; i++)
+		if (hosts[i].s[0] != '*')
+			reader_error(reader, &hosts[i].where,
+				     "host must be wildcarded for resolution mode DYNAMIC_DNS: %s",
+				     hosts[i].s);
+	if (entry->addresses.n)
+		reader_error(reader, &entry->addresses.where,
+			     "addresses cannot be set for resolution mode DYNAMIC_DNS");
+	if (entry->endpoints.n)
+		reader_error(reader, &entry->endpoints.where,
+			     "endpoints cannot be set for resolution mode DYNAMIC_DNS");
+	for (size_t i = 0; i < entry->ports.n; i++) {
+		enum protocol protocol = service_protocol(&ports[i]);
+
+		if (protocol == PROTOCOL_TCP || protocol == PROTOCOL_AUTO ||
+		    ports[i].protocol.value == SERVICE_HTTP_PROXY)
+			reader_error(reader, &ports[i].where,
+				     "only HTTP, TLS, GRPC, and HTTP2 protocols are supported for "
+				     "resolution mode DYNAMIC_DNS");
+	}
+}
+
 static void check_endpoints(struct reader *reader, const struct service_entry *entry)
 {
 	const struct workload_entry *endpoints = entry->endpoints.items;
-	const struct text *hosts = entry->hosts.items;
 
 	for (size_t i = 0; i < entry->endpoints.n; i++)
 		check_endpoint(reader, entry, &endpoints[i]);
-	if (entry->resolution.value == RESOLUTION_STATIC + 1 && !entry->endpoints.n)
-		reader_error(reader, &entry->where,
-			     "endpoints must be provided for resolution mode STATIC");
-	if (!resolves_dns(entry))
-		return;
-	for (size_t i = 0; !entry->endpoints.n && i < entry->hosts.n; i++)
-		if (hosts[i].s[0] == '*')
-			reader_error(
-			    reader, &hosts[i].where,
-			    "hosts must be FQDN or contain only prefix wildcards if no "
-			    "endpoints are provided for resolution mode %s: a wildcard has no "
-			    "address of its own, list endpoints",
-			    resolution_name(entry));
-	if (entry->resolution.value == RESOLUTION_DNS_ROUND_ROBIN + 1 && entry->endpoints.n > 1)
-		reader_error(reader, &entry->endpoints.where,
-			     "there must only be 0 or 1 endpoint for resolution mode %s",
-			     resolution_name(entry));
+	switch (resolution_of(entry)) {
+	case RESOLUTION_NONE:
+		if (entry->endpoints.n)
+			reader_error(reader, &entry->endpoints.where,
+				     "no endpoints should be provided for resolution type none");
+		if (entry->has_selector)
+			reader_warning(reader, &entry->where,
+				       "workloadSelector should not be set when resolution mode "
+				       "is NONE");
+		break;
+	case RESOLUTION_STATIC:
+		if (!entry->endpoints.n && !entry->has_selector)
+			reader_say(reader, SEVERITY_WARNING, NULL, &entry->where,
+				   "no endpoints for resolution mode STATIC: every request is "
+				   "answered 503");
+		break;
+	case RESOLUTION_DNS_ROUND_ROBIN:
+		if (entry->endpoints.n > 1)
+			reader_error(reader, &entry->endpoints.where,
+				     "there must only be 0 or 1 endpoint for resolution mode %s",
+				     resolution_name(entry));
+		/* fall through */
+	case RESOLUTION_DNS:
+		if (!entry->endpoints.n)
+			check_hosts_resolve(reader, entry);
+		break;
+	case RESOLUTION_DYNAMIC_DNS:
+		check_dynamic(reader, entry);
+		break;
+	}
 }
 
 /* Istio's wording for several hosts: only HTTP and TLS carry a name that tells them apart. */
@@ -305,7 +376,8 @@ static void check_several_hosts(struct reader *reader, const struct service_entr
 	size_t i;
 
 	for (i = 0; i < entry->ports.n; i++)
-		if (ports[i].protocol.value == PROTOCOL_TCP + 1)
+		if (service_protocol(&ports[i]) == PROTOCOL_TCP ||
+		    service_protocol(&ports[i]) == PROTOCOL_AUTO)
 			break;
 	if (entry->hosts.n < 2 || i == entry->ports.n)
 		return;
@@ -313,16 +385,71 @@ static void check_several_hosts(struct reader *reader, const struct service_entr
 		reader_warning(reader, &entry->hosts.where,
 			       "service entry can not have more than one host specified "
 			       "simultaneously with address and tcp port");
-	reader_error(reader, &ports[i].where,
-		     "multiple hosts provided with non-HTTP, non-TLS ports");
+	if (resolution_of(entry) != RESOLUTION_NONE)
+		reader_error(reader, &ports[i].where,
+			     "multiple hosts provided with non-HTTP, non-TLS ports");
+}
+
+/* Each exact host gets an address of its own (Istio's auto-allocation), except where Istio gives
+ * none, either: then nothing tells one TCP service from another. */
+static void check_tcp_address(struct reader *reader, const struct service_entry *entry)
+{
+	const struct service_port *ports = entry->ports.items;
+	const struct text *hosts = entry->hosts.items;
+	bool allocated = resolution_of(entry) != RESOLUTION_NONE;
+
+	for (size_t i = 0; i < entry->hosts.n; i++)
+		allocated &= hosts[i].s[0] != '*';
+	if (allocated || entry->addresses.n)
+		return;
+	for (size_t i = 0; i < entry->ports.n; i++)
+		if (service_protocol(&ports[i]) == PROTOCOL_TCP ||
+		    service_protocol(&ports[i]) == PROTOCOL_AUTO)
+			reader_say(reader, SEVERITY_WARNING, "IST0134", &ports[i].where,
+				   "ServiceEntry addresses are required for this protocol");
+}
+
+static void check_limits(struct reader *reader, const struct service_entry *entry)
+{
+	const struct limit {
+		const struct list *list;
+		const char *what;
+		size_t most;
+	} limits[] = {
+	    {&entry->hosts, "hosts", 256},
+	    {&entry->addresses, "addresses", 256},
+	    {&entry->ports, "ports", 256},
+	    {&entry->endpoints, "endpoints", 4096},
+	};
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (limits[i].list->n > limits[i].most)
+			reader_error(reader, &limits[i].list->where,
+				     "too many %s: %zu, must have at most %zu items", limits[i].what,
+				     limits[i].list->n, limits[i].most);
 }
 
 static void check_service_entry(struct reader *reader, void *group)
 {
 	struct service_entry *entry = group;
+	const struct service_port *ports = entry->ports.items;
 
+	check_limits(reader, entry);
+	if (entry->has_selector && entry->endpoints.n)
+		reader_error(reader, &entry->where,
+			     "only one of WorkloadSelector or Endpoints is allowed in Service Entry");
+	if (entry->location.value)
+		reader_say(reader, SEVERITY_WARNING, NULL, &entry->location.where,
+			   "MESH_INTERNAL is treated as MESH_EXTERNAL: there is no mutual TLS of a "
+			   "mesh here");
+	if (!entry->resolution.where.file)
+		reader_gap(reader, &entry->where, "ServiceEntry", "resolution", "NONE");
+	for (size_t i = 0; i < entry->ports.n; i++)
+		if (!ports[i].protocol.where.file)
+			reader_gap(reader, &ports[i].where, "ServicePort", "protocol", "(none)");
 	check_addresses(reader, entry);
 	check_duplicate_ports(reader, entry);
 	check_endpoints(reader, entry);
 	check_several_hosts(reader, entry);
+	check_tcp_address(reader, entry);
 }

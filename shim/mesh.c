@@ -214,7 +214,7 @@ static void complain(const struct diags *diags)
 	static char place[PATH_MAX + 16]; /* under the lock */
 
 	place[0] = '\0';
-	while (first && first->severity != SEVERITY_ERROR)
+	while (first && first->severity != SEVERITY_REJECTED)
 		first = first->next;
 	if (first && first->file && first->line)
 		snprintf(place, sizeof(place), "%s:%d: ", first->file, first->line);
@@ -222,24 +222,36 @@ static void complain(const struct diags *diags)
 		snprintf(place, sizeof(place), "%s: ", first->file);
 	const char *text = first ? first->text : "rules cannot be loaded: out of memory";
 
-	if (diags->errors > 1)
+	if (diags->rejected > 1)
 		log_error("%s%s (and %zu more error%s; run meshshim-check)%s", place, text,
-			  diags->errors - 1, diags->errors > 2 ? "s" : "", fate);
+			  diags->rejected - 1, diags->rejected > 2 ? "s" : "", fate);
 	else
 		log_error("%s%s%s", place, text, fate);
 }
 
-static void log_warnings(const struct diags *diags)
+/* What is wrong with rules that can be used all the same. */
+static void log_diags(const struct diags *diags)
 {
-	char text[640];
+	static char text[1024]; /* under the lock */
 
-	if (!log_enabled(LOG_WARN))
-		return;
-	for (const struct diag *diag = diags->first; diag; diag = diag->next)
-		if (diag->severity == SEVERITY_WARNING) {
-			diag_format(diag, text, sizeof(text));
+	for (const struct diag *diag = diags->first; diag; diag = diag->next) {
+		diag_format(diag, text, sizeof(text));
+		if (diag->severity == SEVERITY_ERROR)
+			log_error("%s", text);
+		else if (diag->severity == SEVERITY_WARNING)
 			log_warn("%s", text);
-		}
+		else
+			log_info("%s", text);
+	}
+}
+
+/* Rules that the bridge would carry out in part only are worse than none. */
+static struct rules *refuse_gaps(struct rules *fresh, struct diags *diags)
+{
+	if (!fresh || !rules_gaps(fresh, SEVERITY_REJECTED, diags))
+		return fresh;
+	rules_unref(fresh);
+	return NULL;
 }
 
 /* `unusable`: why libconfig cannot be used; empty text if it can. */
@@ -250,16 +262,16 @@ __attribute__((noinline)) static void load(const struct err *unusable)
 
 	diags_init(&diags);
 	if (!paths)
-		diag_add(&diags, SEVERITY_ERROR, NULL, "MESHSHIM_RULES: out of memory");
+		diag_add(&diags, SEVERITY_REJECTED, NULL, "MESHSHIM_RULES: out of memory");
 	else if (!*paths)
-		diag_add(&diags, SEVERITY_ERROR, NULL, "MESHSHIM_RULES names no file");
+		diag_add(&diags, SEVERITY_REJECTED, NULL, "MESHSHIM_RULES names no file");
 	else if (unusable->text[0])
-		diag_add(&diags, SEVERITY_ERROR, NULL, "%s", unusable->text);
+		diag_add(&diags, SEVERITY_REJECTED, NULL, "%s", unusable->text);
 	else
-		fresh = rules_load(paths, &diags);
+		fresh = refuse_gaps(rules_load(paths, &diags), &diags);
 
 	if (fresh) {
-		log_warnings(&diags);
+		log_diags(&diags);
 		if (registry_update(fresh) < 0)
 			log_error("too many registry hosts: some have no address and cannot be reached");
 		log_info("%s: %zu registry hosts", paths, rules_n_hosts(fresh));

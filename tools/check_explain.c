@@ -1,228 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Both forms, text and JSON, are written from one `struct answer`, so that they cannot disagree.
- */
+/* --explain as text: each decision with its place, in the order in which it is made. */
 #include "tools/check_explain.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/explain.h"
+#include "rules/duration.h"
 #include "rules/hostname.h"
-#include "tools/check_json.h"
-
-/* What is known after rules_connect() and rules_match(). */
-struct answer {
-	enum rules_connection connection;
-	const char *action; /* DESIGN section 7 */
-	struct verdict verdict;
-	const char *authority; /* after the rewrite */
-	char *target;	       /* after the rewrite; malloc'd */
-	size_t n_destinations;
-	bool encrypted; /* by the program itself: no TLS of the bridge's own on top */
-};
-
-static const char *const protocols[] = {
-    [PROTOCOL_HTTP] = "HTTP",
-    [PROTOCOL_TLS] = "TLS",
-    [PROTOCOL_TCP] = "TCP",
-};
-
-static const char *const resolutions[] = {
-    [RESOLUTION_STATIC] = "STATIC",
-    [RESOLUTION_DNS] = "DNS",
-    [RESOLUTION_DNS_ROUND_ROBIN] = "DNS_ROUND_ROBIN",
-};
-
-static const char *const tls_modes[] = {
-    [TLS_MODE_DISABLE] = "DISABLE",
-    [TLS_MODE_SIMPLE] = "SIMPLE",
-    [TLS_MODE_MUTUAL] = "MUTUAL",
-};
-
-static void rewrite(struct answer *answer, const struct explain_request *request)
-{
-	size_t len = rules_rewrite_target(&answer->verdict, request->target, NULL, 0);
-
-	answer->authority =
-	    answer->verdict.authority ? answer->verdict.authority : request->authority;
-	answer->target = malloc(len + 1);
-	if (!answer->target) {
-		fputs("meshshim-check: out of memory\n", stderr);
-		exit(1);
-	}
-	rules_rewrite_target(&answer->verdict, request->target, answer->target, len + 1);
-}
-
-static void match(const struct rules *rules, const struct explain_request *request,
-		  struct answer *answer, explain_note_fn *note)
-{
-	const struct rules_request asked = {
-	    .method = request->method,
-	    .authority = request->authority,
-	    .path = request->target,
-	    .dialled = request->name,
-	    .port = request->port,
-	    .fields = request->fields,
-	    .n_fields = request->n_fields,
-	};
-
-	rules_explain(rules, &asked, &answer->verdict, note, NULL);
-	answer->action = answer->verdict.action == RULES_NO_ROUTE ? "notFound" : "route";
-}
-
-/* An opaque connection has no request to match, only a destination. */
-static void opaque(const struct rules *rules, const struct explain_request *request,
-		   const struct cluster *cluster, struct answer *answer)
-{
-	const struct rules_host *host = rules_find_host(rules, request->name);
-
-	answer->action = "passthrough";
-	answer->encrypted = request->https || (cluster && cluster->protocol == PROTOCOL_TLS);
-	answer->verdict.host = host ? host->name : NULL;
-	answer->verdict.cluster = cluster;
-	answer->verdict.destination = cluster ? cluster->host : NULL;
-	answer->verdict.where = cluster ? cluster->where : (struct where){NULL, 0};
-}
-
-static void find_answer(const struct rules *rules, const struct explain_request *request,
-			struct answer *answer, explain_note_fn *note)
-{
-	const struct cluster *cluster;
-
-	memset(answer, 0, sizeof(*answer));
-	answer->verdict.route_index = answer->verdict.match_index = -1;
-	answer->connection = rules_connect(rules, request->name, request->port, &cluster);
-	if (answer->connection == RULES_HTTP && !request->https)
-		match(rules, request, answer, note);
-	else
-		opaque(rules, request, cluster, answer);
-	if (answer->connection == RULES_BLOCKED ||
-	    (answer->connection == RULES_HTTP && request->https))
-		answer->action = "blocked";
-	answer->n_destinations = rules_n_destinations(&answer->verdict);
-	rewrite(answer, request);
-}
-
-/* The names that the server's certificate is checked for; `own` holds the server name. */
-static size_t verified_names(const struct cluster *cluster, const char *own,
-			     const char *const **names, const char **one)
-{
-	if (cluster->tls.insecure_skip_verify)
-		return 0;
-	if (cluster->tls.n_subject_alt_names) {
-		*names = cluster->tls.subject_alt_names;
-		return cluster->tls.n_subject_alt_names;
-	}
-	*one = own;
-	*names = one;
-	return 1;
-}
-
-static bool originates_tls(const struct answer *answer, const struct cluster *cluster)
-{
-	return cluster && cluster->tls.mode != TLS_MODE_DISABLE && !answer->encrypted;
-}
-
-/* ---- JSON --------------------------------------------------------------------------------- */
-
-static void json_tls(const struct answer *answer, const struct cluster *cluster)
-{
-	const char *const *names = NULL, *one;
-	char name[256];
-	size_t n;
-
-	if (!originates_tls(answer, cluster) ||
-	    rules_server_name(cluster, answer->authority, name, sizeof(name)) < 0) {
-		fputs("{ \"mode\": \"DISABLE\", \"sni\": null, \"subjectAltNames\": [] }", stdout);
-		return;
-	}
-	printf("{ \"mode\": \"%s\", \"sni\": ", tls_modes[cluster->tls.mode]);
-	json_text(hostname_is_address(name, NULL) ? NULL : name);
-	fputs(", \"subjectAltNames\": [", stdout);
-	n = verified_names(cluster, name, &names, &one);
-	for (size_t i = 0; i < n; i++) {
-		fputs(i ? ", " : "", stdout);
-		json_text(names[i]);
-	}
-	fputs("] }", stdout);
-}
-
-static void json_destinations(const struct answer *answer, const struct explain_request *request)
-{
-	fputs("  \"destinations\": [", stdout);
-	for (size_t i = 0; i < answer->n_destinations; i++) {
-		struct explain_destination to =
-		    rules_destination(&answer->verdict, i, request->port);
-
-		printf("%s\n    { \"host\": ", i ? "," : "");
-		json_text(to.host);
-		if (to.port)
-			printf(", \"port\": %u", to.port);
-		else
-			fputs(", \"port\": null", stdout);
-		printf(", \"subset\": null, \"weight\": %u,\n      \"tls\": ", to.weight);
-		json_tls(answer, to.cluster);
-		fputs(" }", stdout);
-	}
-	puts(answer->n_destinations ? "\n  ]," : "],");
-}
-
-static void json_request(const struct answer *answer, const struct explain_request *request)
-{
-	fputs("  \"request\": { \"method\": ", stdout);
-	json_text(request->method);
-	fputs(", \"target\": ", stdout);
-	json_text(answer->target);
-	fputs(", \"authority\": ", stdout);
-	json_text(answer->authority);
-	fputs(", \"headers\": [", stdout);
-	for (size_t i = 0; i < request->n_fields; i++) {
-		const struct field *field = &request->fields[i];
-
-		fputs(i ? ", [" : "[", stdout);
-		json_bytes(field->name, field->name_len);
-		fputs(", ", stdout);
-		json_bytes(field->value, field->value_len);
-		putchar(']');
-	}
-	puts("] },");
-}
-
-static void json_index(const char *key, int index)
-{
-	if (index < 0)
-		printf("  \"%s\": null,\n", key);
-	else
-		printf("  \"%s\": %d,\n", key, index);
-}
-
-void explain_json(const struct rules *rules, const struct explain_request *request)
-{
-	struct answer answer;
-
-	find_answer(rules, request, &answer, NULL);
-	fputs("{\n  \"host\": ", stdout);
-	json_text(answer.verdict.host);
-	fputs(",\n  \"virtualService\": ", stdout);
-	json_text(answer.verdict.virtual_service);
-	puts(",");
-	json_index("route", answer.verdict.route_index);
-	json_index("match", answer.verdict.match_index);
-	printf("  \"action\": \"%s\",\n", answer.action);
-	json_request(&answer, request);
-	json_destinations(&answer, request);
-	puts("  \"response\": null,");
-	puts("  \"timeout\": \"0s\",");
-	puts("  \"retries\": { \"attempts\": 0, \"retryOn\": \"\" },");
-	fputs("  \"where\": ", stdout);
-	json_where(&answer.verdict.where);
-	puts("\n}");
-	free(answer.target);
-}
-
-/* ---- text --------------------------------------------------------------------------------- */
+#include "rules/model.h"
+#include "tools/check_answer.h"
 
 static void place(const struct where *where)
 {
@@ -257,12 +45,12 @@ static void print_tls(const struct answer *answer, const struct cluster *cluster
 		puts("    TLS: the program's own, passed through unread");
 		return;
 	}
-	if (!originates_tls(answer, cluster) ||
+	if (!answer_originates_tls(answer, cluster) ||
 	    rules_server_name(cluster, answer->authority, name, sizeof(name)) < 0) {
 		puts("    TLS: none, plain text");
 		return;
 	}
-	printf("    TLS: %s, SNI %s\n", tls_modes[tls->mode],
+	printf("    TLS: %s, SNI %s\n", tls_mode_names[tls->mode],
 	       hostname_is_address(name, NULL) ? "none (an address)" : name);
 	if (tls->mode == TLS_MODE_MUTUAL)
 		printf("    certificate shown: %s\n", tls->client_certificate);
@@ -275,10 +63,44 @@ static void print_tls(const struct answer *answer, const struct cluster *cluster
 		   ? tls->ca_certificates
 		   : "the system's CA store");
 	fputs("    verified names:", stdout);
-	n = verified_names(cluster, name, &names, &one);
+	n = answer_verified_names(cluster, name, &names, &one);
 	for (size_t i = 0; i < n; i++)
 		printf(" %s", names[i]);
 	putchar('\n');
+}
+
+static void print_endpoints(const struct cluster *cluster)
+{
+	static const char *const balancing[] = {
+	    [LB_UNSPECIFIED] = "LEAST_REQUEST", [LB_LEAST_CONN] = "LEAST_REQUEST",
+	    [LB_RANDOM] = "RANDOM",		[LB_PASSTHROUGH] = "PASSTHROUGH",
+	    [LB_ROUND_ROBIN] = "ROUND_ROBIN",	[LB_LEAST_REQUEST] = "LEAST_REQUEST",
+	};
+	const struct load_balancer *balancer = cluster->load_balancer;
+
+	printf("    endpoints (%s):", resolution_names[cluster->resolution]);
+	for (size_t i = 0; i < cluster->n_endpoints; i++) {
+		const struct endpoint *endpoint = &cluster->endpoints[i];
+
+		if (!strncmp(endpoint->address, "unix://", 7))
+			printf(" %s", endpoint->address);
+		else
+			printf(strchr(endpoint->address, ':') ? " [%s]:%u" : " %s:%u",
+			       endpoint->address, endpoint->port);
+		if (endpoint->weight != 1)
+			printf(" (weight %u)", endpoint->weight);
+	}
+	if (!cluster->n_endpoints)
+		fputs(cluster->resolution == RESOLUTION_NONE ? " the address that was dialled"
+		      : cluster->resolution == RESOLUTION_DYNAMIC_DNS
+			  ? " the name that was asked for"
+			  : " none, answered 503",
+		      stdout);
+	putchar('\n');
+	if (balancer && balancer->consistent_hash)
+		puts("    balanced by: consistent hash");
+	else if (cluster->n_endpoints > 1 && balancer)
+		printf("    balanced by: %s\n", balancing[balancer->simple.value]);
 }
 
 static void print_destination(const struct answer *answer, const struct explain_destination *to)
@@ -286,30 +108,125 @@ static void print_destination(const struct answer *answer, const struct explain_
 	const struct cluster *cluster = to->cluster;
 
 	if (!cluster) {
-		printf("destination: %s: no such port, answered 503", to->host);
+		printf("destination: %s%s%s: no such %s, answered 503", to->host,
+		       to->subset ? " subset " : "", to->subset ? to->subset : "",
+		       to->subset ? "port or subset" : "port");
 		place(&to->where);
 		return;
 	}
-	printf("destination: %s port %u (%s), weight %u", to->host, to->port,
-	       protocols[cluster->protocol], to->weight);
+	printf("destination: %s%s%s port %u (%s), weight %u", to->host,
+	       to->subset ? " subset " : "", to->subset ? to->subset : "", to->port,
+	       protocol_names[cluster->protocol], to->weight);
 	place(&cluster->where);
-	printf("    endpoints (%s):", resolutions[cluster->resolution]);
-	for (size_t i = 0; i < cluster->n_endpoints; i++)
-		printf(strchr(cluster->endpoints[i].address, ':') ? " [%s]:%u" : " %s:%u",
-		       cluster->endpoints[i].address, cluster->endpoints[i].port);
-	putchar('\n');
+	print_endpoints(cluster);
 	print_tls(answer, cluster);
+}
+
+static void print_edit(void *context, enum header_edit edit, const char *name, const char *value)
+{
+	static const char *const words[] = {"removed", "set", "added"};
+
+	(void)context;
+	if (value)
+		printf("    header %s: %s: %s\n", words[edit], name, value);
+	else
+		printf("    header %s: %s\n", words[edit], name);
+}
+
+static void print_response_edit(void *context, enum header_edit edit, const char *name,
+				const char *value)
+{
+	bool *first = context;
+
+	if (*first)
+		puts("response:");
+	*first = false;
+	print_edit(NULL, edit, name, value);
 }
 
 static void print_request(const struct answer *answer, const struct explain_request *request)
 {
 	puts("request:");
-	printf("    %s %s HTTP/1.1\n    Host: %s\n", request->method, answer->target,
+	printf("    %s %s HTTP/1.1\n    Host: %s\n", request->method,
+	       answer->target ? answer->target : "(uriRegexRewrite takes too long: answered 500)",
 	       answer->authority);
-	for (size_t i = 0; i < request->n_fields; i++)
-		printf("    %.*s: %.*s\n", (int)request->fields[i].name_len,
-		       request->fields[i].name, (int)request->fields[i].value_len,
-		       request->fields[i].value);
+	for (size_t i = 0; i < answer->fields.n; i++)
+		printf("    %.*s: %.*s\n", (int)answer->fields.items[i].name_len,
+		       answer->fields.items[i].name, (int)answer->fields.items[i].value_len,
+		       answer->fields.items[i].value);
+}
+
+static void print_local(const struct answer *answer)
+{
+	const struct verdict *verdict = &answer->verdict;
+	const struct http_body *body;
+
+	if (answer->location) {
+		printf("action: redirect, answered %d\n    location: %s\n", answer->status,
+		       answer->location);
+	} else {
+		body = verdict->route->direct_response->body;
+		printf("action: direct response, answered %d with %zu bytes\n", answer->status,
+		       body ? body->body_len : 0);
+	}
+	rules_header_edits(verdict, true, print_edit, NULL);
+}
+
+static void print_mirror(const struct destination *mirror, double percentage)
+{
+	printf("mirrored to: %s%s%s, %g %% of requests\n", mirror->host.s ? mirror->host.s : "",
+	       mirror->subset.s ? " subset " : "", mirror->subset.s ? mirror->subset.s : "",
+	       percentage);
+}
+
+static void print_mirrors(const struct http_route *route)
+{
+	const struct http_mirror *mirrors = route->mirrors.items;
+
+	if (route->mirror)
+		print_mirror(route->mirror,
+			     route->mirror_percentage ? route->mirror_percentage->value.value
+			     : route->mirror_percent.set ? (double)route->mirror_percent.value
+							 : 100);
+	for (size_t i = 0; i < route->mirrors.n; i++)
+		print_mirror(mirrors[i].destination,
+			     mirrors[i].percentage ? mirrors[i].percentage->value.value : 100);
+}
+
+static void print_fault(const struct http_fault *fault)
+{
+	char text[DURATION_MAX];
+
+	if (fault->delay)
+		printf("fault: delayed by %s, %g %% of requests\n",
+		       duration_format(fault->delay->fixed_delay.ns, text),
+		       fault->delay->percentage  ? fault->delay->percentage->value.value
+		       : fault->delay->percent.set ? (double)fault->delay->percent.value
+						   : 0);
+	if (fault->abort)
+		printf("fault: aborted with %lld, %g %% of requests\n",
+		       fault->abort->http_status.set ? fault->abort->http_status.value : 200,
+		       fault->abort->percentage ? fault->abort->percentage->value.value : 0);
+}
+
+/* What was written about time and failures. Istio's default retries go without saying. */
+static void print_resilience(const struct answer *answer)
+{
+	const struct http_route *route = answer->verdict.route;
+	const struct explain_resilience *resilience = &answer->resilience;
+	char text[DURATION_MAX];
+
+	if (!route)
+		return;
+	if (resilience->timeout)
+		printf("timeout: %s\n", duration_format(resilience->timeout, text));
+	if (route->retries && resilience->attempts)
+		printf("retries: %lld, on %s\n", resilience->attempts, resilience->retry_on);
+	else if (route->retries)
+		puts("retries: none");
+	if (route->fault)
+		print_fault(route->fault);
+	print_mirrors(route);
 }
 
 /* Why there is nothing to match. */
@@ -330,7 +247,7 @@ static void print_connection(const struct rules *rules, const struct answer *ans
 	else if (answer->connection == RULES_HTTP)
 		printf("action: port %u speaks HTTP here, a TLS handshake is answered 400\n",
 		       request->port);
-	else if (request->https)
+	else if (request->scheme == EXPLAIN_HTTPS)
 		puts("action: TLS is passed through opaque to the destination, http routes do not "
 		     "apply to it");
 	else
@@ -343,12 +260,15 @@ static void print_answer(const struct rules *rules, const struct answer *answer,
 			 const struct explain_request *request)
 {
 	const struct verdict *verdict = &answer->verdict;
-	bool http = answer->connection == RULES_HTTP && !request->https;
+	bool first = true;
 
-	if (!http) {
+	if (!answer->http) {
 		print_connection(rules, answer, request);
 	} else if (verdict->action == RULES_NO_ROUTE) {
 		puts("action: no route matches, answered 404");
+		return;
+	} else if (answer->status) {
+		print_local(answer);
 		return;
 	} else {
 		print_request(answer, request);
@@ -358,18 +278,25 @@ static void print_answer(const struct rules *rules, const struct answer *answer,
 
 		print_destination(answer, &to);
 	}
+	print_resilience(answer);
+	if (answer->http)
+		rules_header_edits(verdict, true, print_response_edit, &first);
 }
 
 void explain_text(const struct rules *rules, const struct explain_request *request)
 {
+	static const char *const schemes[] = {"http", "https", "tcp"};
 	struct answer answer;
 	struct where where;
 
 	/* First without notes: the virtual host is said before the routes that were tried. */
-	find_answer(rules, request, &answer, NULL);
-	printf("%s %s://%s%s\n", request->method, request->https ? "https" : "http",
-	       request->authority, request->target);
-	if (answer.verdict.host && answer.connection == RULES_HTTP && !request->https) {
+	answer_init(&answer, rules, request, NULL);
+	if (request->scheme == EXPLAIN_TCP)
+		printf("tcp://%s\n", request->authority);
+	else
+		printf("%s %s://%s%s\n", request->method, schemes[request->scheme],
+		       request->authority, request->target);
+	if (answer.verdict.host && (answer.http || answer.verdict.virtual_service)) {
 		where = rules_routes_where(rules, &answer.verdict);
 		printf("host: %s, ", answer.verdict.host);
 		if (answer.verdict.virtual_service)
@@ -377,9 +304,9 @@ void explain_text(const struct rules *rules, const struct explain_request *reque
 		else
 			fputs("no VirtualService", stdout);
 		place(&where);
-		free(answer.target);
-		find_answer(rules, request, &answer, print_note);
+		answer_release(&answer);
+		answer_init(&answer, rules, request, print_note);
 	}
 	print_answer(rules, &answer, request);
-	free(answer.target);
+	answer_release(&answer);
 }

@@ -10,19 +10,27 @@
 
 #define EXPLAIN_MAX_HEADERS 100
 
+enum explain_scheme {
+	EXPLAIN_HTTP,
+	EXPLAIN_HTTPS, /* the program encrypts by itself, with the host as SNI */
+	EXPLAIN_TCP,
+};
+
 /* A request as the command line gives it. The texts belong to the command line. */
 struct explain_request {
 	const char *method;
-	const char *target;  /* from the URL: path and query, "/" if it had none */
+	char *target; /* from the URL: path and query, "/" if it had none; malloc'd */
 	char authority[512]; /* Host header: from the URL, or -H Host */
 	char name[256];	     /* host of the URL: what the program would resolve */
 	uint16_t port;
-	bool https;
+	enum explain_scheme scheme;
+	struct in6_addr address; /* of the URL, where it was one */
+	bool has_address;
 	struct field fields[EXPLAIN_MAX_HEADERS];
 	size_t n_fields;
 };
 
-/* Take an absolute http or https URL apart. Returns NULL, or what is wrong with it. */
+/* Take an absolute http, https or tcp URL apart. Returns NULL, or what is wrong with it. */
 const char *explain_set_url(struct explain_request *request, const char *url);
 
 /* Take a "Name: value"; one named Host becomes the authority. NULL, or what is wrong. */

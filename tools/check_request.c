@@ -29,22 +29,43 @@ static int parse_port(const char *text, uint16_t *port)
 	return 0;
 }
 
+static const char *take_scheme(struct explain_request *request, const char *url)
+{
+	static const struct scheme {
+		const char *text;
+		enum explain_scheme scheme;
+		uint16_t port;
+	} schemes[] = {
+	    {"http://", EXPLAIN_HTTP, 80},
+	    {"https://", EXPLAIN_HTTPS, 443},
+	    {"tcp://", EXPLAIN_TCP, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (!strncasecmp(url, schemes[i].text, strlen(schemes[i].text))) {
+			request->scheme = schemes[i].scheme;
+			request->port = schemes[i].port;
+			return url + strlen(schemes[i].text);
+		}
+	return NULL;
+}
+
 const char *explain_set_url(struct explain_request *request, const char *url)
 {
-	size_t scheme = strcspn(url, ":");
-	const char *authority, *user, *port;
+	const char *authority = take_scheme(request, url), *user, *port, *rest;
 	size_t len;
 
-	request->https = scheme == 5 && !strncasecmp(url, "https", 5);
-	if (!request->https && (scheme != 4 || strncasecmp(url, "http", 4) != 0))
-		return "only http:// and https:// URLs can be explained";
-	if (strncmp(url + scheme, "://", 3) != 0)
-		return "not an absolute URL";
-	authority = url + scheme + 3;
+	if (!authority)
+		return "only http://, https:// and tcp:// URLs can be explained";
 	len = strcspn(authority, "/?#");
-	request->target = authority[len] == '/' ? authority + len : "/";
-	if (authority[len] == '?')
-		return "a URL with a query needs a path: write http://host/?query";
+	rest = authority + len;
+	/* "http://host?query" asks for "/?query". */
+	free(request->target);
+	if (asprintf(&request->target, "%s%s", *rest == '/' ? "" : "/", *rest != '#' ? rest : "") <
+	    0) {
+		request->target = NULL;
+		return "out of memory";
+	}
 	user = memchr(authority, '@', len);
 	if (user) {
 		len -= (size_t)(user + 1 - authority);
@@ -56,30 +77,18 @@ const char *explain_set_url(struct explain_request *request, const char *url)
 	if (!hostname_of_authority(request->authority, request->name))
 		return "no host in the URL";
 	port = port_text(request->authority);
-	request->port = request->https ? 443 : 80;
 	if (*port && parse_port(port, &request->port) < 0)
 		return "bad port in the URL";
-	return NULL;
-}
-
-static bool contains(const struct rules_address *block, const struct in6_addr *address)
-{
-	for (unsigned bit = 0; bit < block->prefix; bit++) {
-		unsigned mask = 0x80U >> bit % 8;
-
-		if ((block->address.s6_addr[bit / 8] ^ address->s6_addr[bit / 8]) & mask)
-			return false;
-	}
-	return true;
+	return request->port ? NULL : "a tcp:// URL needs a port";
 }
 
 void explain_find_address(const struct rules *rules, struct explain_request *request)
 {
 	const struct rules_host *best = NULL;
-	struct in6_addr address;
 	unsigned longest = 0;
 
-	if (!hostname_is_address(request->name, &address) || rules_find_host(rules, request->name))
+	request->has_address = hostname_is_address(request->name, &request->address);
+	if (!request->has_address || rules_find_host(rules, request->name))
 		return;
 	for (size_t i = 0; i < rules_n_hosts(rules); i++) {
 		const struct rules_host *host = rules_host_at(rules, i);
@@ -87,7 +96,7 @@ void explain_find_address(const struct rules *rules, struct explain_request *req
 		for (size_t j = 0; j < host->n_addresses; j++) {
 			const struct rules_address *block = &host->addresses[j];
 
-			if (!contains(block, &address) || (best && block->prefix <= longest))
+			if (!hostname_in_block(block, &request->address) || (best && block->prefix <= longest))
 				continue;
 			best = host;
 			longest = block->prefix;

@@ -11,9 +11,12 @@
 #include <string.h>
 
 #include "rules/diag.h"
+#include "rules/dump.h"
+#include "rules/graph.h"
 #include "rules/keys.h"
 #include "tools/check_explain.h"
 #include "tools/check_json.h"
+#include "tools/check_quote.h"
 
 enum {
 	EXIT_USABLE = 0,
@@ -21,8 +24,16 @@ enum {
 	EXIT_USAGE = 2,
 };
 
+enum mode {
+	MODE_VALIDATE,
+	MODE_EXPLAIN,
+	MODE_DUMP,
+	MODE_GRAPH,
+};
+
 struct options {
-	bool strict, json, quiet, explain;
+	bool strict, json, quiet;
+	enum mode mode;
 	char *paths; /* colon-separated; malloc'd */
 	struct explain_request request;
 };
@@ -30,6 +41,8 @@ struct options {
 static const char usage_text[] =
     "usage: meshshim-check [--strict] [--format text|json] [-q] [RULES...]\n"
     "       meshshim-check --explain [METHOD] URL [-H 'Name: value']... [RULES...]\n"
+    "       meshshim-check --dump [--format text|json] [RULES...]\n"
+    "       meshshim-check --graph [RULES...]\n"
     "       meshshim-check --keys\n"
     "\n"
     "Validates rule files, or explains what would happen to a request. RULES are files and\n"
@@ -40,11 +53,14 @@ static const char usage_text[] =
     "  -q, --quiet           errors only\n"
     "  --explain             say where a request would go, and why; nothing is sent\n"
     "  -H 'Name: value'      a header of that request\n"
+    "  --dump                the rule set as read: a rule file in canonical form, or JSON\n"
+    "  --graph               hosts, routes, destinations and TLS, for Graphviz (dot)\n"
     "  --keys                list the keys that rule files may hold\n"
     "  -h, --help            this text\n"
     "  --version             the version\n"
     "\n"
-    "Exit status: 0 the rules can be used, 1 they have errors, 2 wrong usage.\n";
+    "Exit status: 0 the rules have no errors (for --explain, --dump, --graph: can be used),\n"
+    "1 they have, 2 wrong usage.\n";
 
 static int usage_error(const char *what, const char *detail)
 {
@@ -55,16 +71,27 @@ static int usage_error(const char *what, const char *detail)
 
 /* ---- diagnostics -------------------------------------------------------------------------- */
 
+static bool is_shown(const struct diag *diag, const struct options *options)
+{
+	if (diag->severity <= SEVERITY_ERROR)
+		return true;
+	return !options->quiet || (options->strict && diag->severity == SEVERITY_WARNING);
+}
+
 static void print_text(const struct diags *diags, const struct options *options)
 {
-	for (const struct diag *diag = diags->first; diag; diag = diag->next) {
-		char line[4096];
+	struct quote quote = {0};
 
-		if (diag->severity == SEVERITY_WARNING && options->quiet && !options->strict)
+	for (const struct diag *diag = diags->first; diag; diag = diag->next) {
+		char line[8192];
+
+		if (!is_shown(diag, options))
 			continue;
 		diag_format(diag, line, sizeof(line));
 		fprintf(stderr, "%s\n", line);
+		quote_print(&quote, diag->file, diag->line, stderr);
 	}
+	quote_release(&quote);
 	if (diags->lost)
 		fputs("error: out of memory\n", stderr);
 }
@@ -75,7 +102,7 @@ static void print_json(const struct diags *diags, const struct options *options)
 
 	putchar('[');
 	for (const struct diag *diag = diags->first; diag; diag = diag->next) {
-		if (diag->severity == SEVERITY_WARNING && options->quiet && !options->strict)
+		if (!is_shown(diag, options))
 			continue;
 		printf("%s\n  { \"file\": ", separator);
 		json_text(diag->file);
@@ -83,8 +110,11 @@ static void print_json(const struct diags *diags, const struct options *options)
 			printf(", \"line\": %d", diag->line);
 		else
 			fputs(", \"line\": null", stdout);
-		printf(", \"severity\": \"%s\", \"message\": ",
-		       diag->severity == SEVERITY_ERROR ? "error" : "warning");
+		printf(", \"severity\": \"%s\", \"code\": ", severity_name(diag->severity));
+		json_text(diag->code);
+		fputs(", \"resource\": ", stdout);
+		json_text(diag->resource);
+		fputs(", \"message\": ", stdout);
 		json_text(diag->text);
 		fputs(" }", stdout);
 		separator = ",";
@@ -92,26 +122,51 @@ static void print_json(const struct diags *diags, const struct options *options)
 	puts(*separator ? "\n]" : "]");
 }
 
-static int run(struct options *options)
-{
-	struct diags diags;
-	struct rules *rules;
-	int status;
+/* ---- the modes ---------------------------------------------------------------------------- */
 
-	diags_init(&diags);
-	rules = rules_load(options->paths, &diags);
-	/* An answer in JSON has standard output to itself. */
-	if (options->json && !options->explain)
-		print_json(&diags, options);
-	else
-		print_text(&diags, options);
-	status = !rules || (options->strict && diags.warnings) ? EXIT_ERRORS : EXIT_USABLE;
-	if (options->explain && rules) {
+/* Returns 0, or -1: out of memory. */
+static int answer(const struct rules *rules, struct options *options)
+{
+	switch (options->mode) {
+	case MODE_EXPLAIN:
 		explain_find_address(rules, &options->request);
 		if (options->json)
 			explain_json(rules, &options->request);
 		else
 			explain_text(rules, &options->request);
+		return 0;
+	case MODE_DUMP:
+		return options->json ? rules_dump_json(rules, stdout) : rules_dump(rules, stdout);
+	case MODE_GRAPH:
+		return rules_graph(rules, stdout);
+	case MODE_VALIDATE:
+		break;
+	}
+	return 0;
+}
+
+static int run(struct options *options)
+{
+	bool validate = options->mode == MODE_VALIDATE;
+	struct diags diags;
+	struct rules *rules;
+	int status = EXIT_ERRORS;
+
+	diags_init(&diags);
+	rules = rules_load(options->paths, &diags);
+	if (validate && rules)
+		rules_gaps(rules, SEVERITY_INFO, &diags);
+	/* An answer has standard output to itself. */
+	if (options->json && validate)
+		print_json(&diags, options);
+	else
+		print_text(&diags, options);
+	/* An answer counts; what could be said against the rules was said. */
+	if (rules && (!validate || !diags.errors) && !(options->strict && diags.warnings))
+		status = EXIT_USABLE;
+	if (rules && answer(rules, options) < 0) {
+		fputs("meshshim-check: out of memory\n", stderr);
+		status = EXIT_ERRORS;
 	}
 	rules_unref(rules);
 	diags_release(&diags);
@@ -191,7 +246,7 @@ static int take_positional(struct options *options, char *const *args, int n, ch
 {
 	int used = 0;
 
-	if (options->explain) {
+	if (options->mode == MODE_EXPLAIN) {
 		used = take_request(options, args, n);
 		if (used < 0)
 			return EXIT_USAGE;
@@ -219,15 +274,31 @@ enum {
 	OPTION_STRICT = 256,
 	OPTION_FORMAT,
 	OPTION_EXPLAIN,
+	OPTION_DUMP,
+	OPTION_GRAPH,
 	OPTION_KEYS,
 	OPTION_VERSION,
 };
+
+static int set_mode(struct options *options, int option)
+{
+	enum mode mode = option == OPTION_EXPLAIN ? MODE_EXPLAIN
+			 : option == OPTION_DUMP  ? MODE_DUMP
+						  : MODE_GRAPH;
+
+	if (options->mode != MODE_VALIDATE && options->mode != mode)
+		return usage_error("only one of --explain, --dump and --graph can be given", NULL);
+	options->mode = mode;
+	return EXIT_USABLE;
+}
 
 static const struct option long_options[] = {
     {"strict", no_argument, NULL, OPTION_STRICT},
     {"format", required_argument, NULL, OPTION_FORMAT},
     {"quiet", no_argument, NULL, 'q'},
     {"explain", no_argument, NULL, OPTION_EXPLAIN},
+    {"dump", no_argument, NULL, OPTION_DUMP},
+    {"graph", no_argument, NULL, OPTION_GRAPH},
     {"keys", no_argument, NULL, OPTION_KEYS},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -253,7 +324,10 @@ static int parse_options(int argc, char **argv, struct options *options, char **
 			options->quiet = true;
 			break;
 		case OPTION_EXPLAIN:
-			options->explain = true;
+		case OPTION_DUMP:
+		case OPTION_GRAPH:
+			if (set_mode(options, option) != EXIT_USABLE)
+				return EXIT_USAGE;
 			break;
 		case 'H':
 			headers[(*n_headers)++] = optarg;
@@ -293,6 +367,7 @@ int main(int argc, char **argv)
 	if (status == EXIT_USABLE)
 		status = run(&options);
 out:
+	free(options.request.target);
 	free(options.paths);
 	free(headers);
 	return status;

@@ -107,10 +107,16 @@ static int check_rules(const char *list, int verbose)
 
 	diags_init(&diags);
 	rules = rules_load(list, &diags);
+	/* The library refuses what its bridge would leave undone: better said before the program
+	 * runs. */
+	if (rules && rules_gaps(rules, SEVERITY_REJECTED, &diags)) {
+		rules_unref(rules);
+		rules = NULL;
+	}
 	for (const struct diag *diag = diags.first; diag; diag = diag->next) {
 		char line[4096];
 
-		if (diag->severity != SEVERITY_ERROR && !verbose)
+		if (diag->severity > SEVERITY_ERROR && !verbose)
 			continue;
 		diag_format(diag, line, sizeof(line));
 		fprintf(stderr, "%s\n", line);

@@ -19,6 +19,8 @@ static const char *reason_phrase(unsigned status)
 		return "Not Found";
 	case 431:
 		return "Request Header Fields Too Large";
+	case 500:
+		return "Internal Server Error";
 	case 501:
 		return "Not Implemented";
 	case 502:

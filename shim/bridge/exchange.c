@@ -220,22 +220,29 @@ static const char *read_target(struct exchange *x)
 	return strpbrk(x->authority, " \t,@/\\?#\"<>^`{|}") ? "malformed Host" : NULL;
 }
 
+/* The target as the verdict leaves it. NULL: it cannot be made, out of bounds or out of memory. */
+static const char *rewritten_target(struct exchange *x)
+{
+	size_t size = strlen(x->path) + 256, n;
+	char *out = arena_alloc(&x->arena, size);
+
+	if (!out)
+		return NULL;
+	n = rules_rewrite_target(&x->verdict, x->path, out, size);
+	if (n < size)
+		return out;
+	/* One that has grown much is made again, in a place of its length. */
+	out = n != SIZE_MAX ? arena_alloc(&x->arena, n + 1) : NULL;
+	if (out)
+		rules_rewrite_target(&x->verdict, x->path, out, n + 1);
+	return out;
+}
+
 /* Apply the verdict: target, Host, and the fields that are between us and the program only. */
-static int rewrite_request(struct exchange *x)
+static int rewrite_request(struct exchange *x, const char *target)
 {
 	const struct verdict *v = &x->verdict;
-	const char *target = x->path;
 
-	if (v->rewrite_uri) {
-		size_t size = strlen(x->path) + strlen(v->rewrite_uri) + 2;
-		size_t n = rules_rewrite_target(v, x->path, NULL, 0) + 1;
-		char *out = arena_alloc(&x->arena, n > size ? n : size);
-
-		if (!out)
-			return -1;
-		rules_rewrite_target(v, x->path, out, n);
-		target = out;
-	}
 	x->request.target = target;
 	x->request.target_len = (uint32_t)strlen(target);
 	if (x->request.minor == 0)
@@ -252,7 +259,7 @@ static int rewrite_request(struct exchange *x)
 
 static enum step_result run_route(struct exchange *x)
 {
-	const char *why;
+	const char *why, *target;
 
 	x->method = arena_strndup(&x->arena, x->request.method, x->request.method_len);
 	if (!x->method)
@@ -275,6 +282,9 @@ static enum step_result run_route(struct exchange *x)
 	    .random = x->ops->random(x),
 	};
 	rules_match(x->target.rules, &request, &x->verdict);
+	if (x->verdict.regex_limit)
+		log_warn("%s: a regular expression takes too long on the path \"%.200s\" and counts "
+			 "as no match", x->target.name, x->path);
 	switch (x->verdict.action) {
 	case RULES_ROUTE:
 		break;
@@ -285,12 +295,19 @@ static enum step_result run_route(struct exchange *x)
 	case RULES_REQUEST_BLOCKED:
 	case RULES_REQUEST_DIRECT:
 		return answer_local(x, 502, "NR", NULL);
+	case RULES_REDIRECT:
+	case RULES_DIRECT_RESPONSE:
+		/* Rules that have these are refused when they are loaded (rules_gaps()). */
+		return answer_local(x, 500, "-", NULL);
 	}
 	if (rules_server_name(x->verdict.cluster,
 			      x->verdict.authority ? x->verdict.authority : x->authority,
 			      x->server_name, sizeof(x->server_name)) < 0)
 		return bad_request(x, 400, "Host is too long");
-	if (rewrite_request(x) < 0)
+	target = rewritten_target(x);
+	if (!target)
+		return answer_local(x, 500, "-", "the request target cannot be rewritten");
+	if (rewrite_request(x, target) < 0)
 		return exchange_break(x);
 	log_debug("%s:%u %s %s -> %s:%u as %s", x->target.name, (unsigned)x->target.port,
 		  x->method, x->path, x->verdict.cluster->host,

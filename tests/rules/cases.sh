@@ -71,8 +71,7 @@ printf '# one\n  @include "sub/part.inc" # and more\nmeshConfg = { };\n' >"$tmp/
 printf 'serviceEntries = (\n  { name = "a";\n    hots = [ "a.example" ]; }\n);\n' >"$tmp/inc/sub/part.inc"
 expect "lines of included files" 1 "$tmp/inc/lines.cfg" <<OUT
 $tmp/inc/lines.cfg:3: error: unknown key "meshConfg" in a rule file (did you mean "meshConfig"?)
-$tmp/inc/sub/part.inc:2: error: service entry must have at least one host
-$tmp/inc/sub/part.inc:2: error: service entry must have a resolution: Istio's default NONE (connect to the address that the program dialled) is not supported by this version: write resolution = "DNS", or "STATIC" with endpoints
+$tmp/inc/sub/part.inc:2: error: [IST0106] service entry must have at least one host
 $tmp/inc/sub/part.inc:3: error: unknown key "hots" in ServiceEntry (did you mean "hosts"?)
 OUT
 
@@ -122,10 +121,10 @@ OUT
 expect "two files are one set" 0 split.services.cfg split.routes.cfg </dev/null
 expect "colon-separated list" 0 split.services.cfg:split.routes.cfg </dev/null
 expect "half of a set" 1 split.routes.cfg <<'OUT'
-split.routes.cfg:6: error: Referenced host not found: "api.example.com"
+split.routes.cfg:6: error: [IST0101] Referenced host not found: "api.example.com"
 OUT
 expect "same file twice" 1 split.services.cfg:./split.services.cfg <<'OUT'
-./split.services.cfg:4: error: service entry "api" is already defined (split.services.cfg:3)
+./split.services.cfg:4: error: ServiceEntry "api" is already defined (split.services.cfg:3)
 ./split.services.cfg:5: warning: host "api.example.com" is already defined by service entry "api" (split.services.cfg:5): the first one wins
 OUT
 expect "an unreadable file hides no other error" 1 no-such.cfg:split.routes.cfg:bad.unknown-key.cfg <<'OUT'
@@ -160,7 +159,7 @@ meshshim-check: --explain needs a URL
 Try 'meshshim-check --help'.
 OUT
 expect "--explain with another scheme" 2 --explain ftp://webserver/ good.founding.cfg <<'OUT'
-meshshim-check: only http:// and https:// URLs can be explained: ftp://webserver/
+meshshim-check: only http://, https:// and tcp:// URLs can be explained: ftp://webserver/
 Try 'meshshim-check --help'.
 OUT
 expect "bad header" 2 --explain http://webserver/ -H nonsense good.founding.cfg <<'OUT'
@@ -172,8 +171,8 @@ expect "JSON, nothing to say" 0 --format json good.founding.cfg <<'OUT'
 OUT
 expect "JSON" 1 --format json bad.unknown-key.cfg no-such.cfg <<'OUT'
 [
-  { "file": "bad.unknown-key.cfg", "line": 4, "severity": "error", "message": "unknown key \"locaton\" in ServiceEntry (did you mean \"location\"?)" },
-  { "file": "no-such.cfg", "line": null, "severity": "error", "message": "No such file or directory" }
+  { "file": "bad.unknown-key.cfg", "line": 4, "severity": "error", "code": null, "resource": "ServiceEntry api", "message": "unknown key \"locaton\" in ServiceEntry (did you mean \"location\"?)" },
+  { "file": "no-such.cfg", "line": null, "severity": "error", "code": null, "resource": null, "message": "No such file or directory" }
 ]
 OUT
 

@@ -17,20 +17,42 @@ START_TEST(list)
 	diags_init(&diags);
 	diag_add(&diags, SEVERITY_ERROR, &where, "bad %s", "thing");
 	diag_add(&diags, SEVERITY_WARNING, &whole, "odd");
-	diag_add(&diags, SEVERITY_ERROR, NULL, "lost");
+	diag_add(&diags, SEVERITY_REJECTED, NULL, "lost");
+	diag_add(&diags, SEVERITY_INFO, NULL, "by the way");
 	ck_assert_uint_eq(diags.errors, 2);
+	ck_assert_uint_eq(diags.rejected, 1);
 	ck_assert_uint_eq(diags.warnings, 1);
+	ck_assert_uint_eq(diags.infos, 1);
 	ck_assert_int_eq(diag_format(diags.first, out, sizeof(out)), 25);
 	ck_assert_str_eq(out, "a.cfg:7: error: bad thing");
 	diag_format(diags.first->next, out, sizeof(out));
 	ck_assert_str_eq(out, "a.cfg: warning: odd");
-	diag_format(diags.last, out, sizeof(out));
+	diag_format(diags.first->next->next, out, sizeof(out));
 	ck_assert_str_eq(out, "error: lost");
+	diag_format(diags.last, out, sizeof(out));
+	ck_assert_str_eq(out, "info: by the way");
 	ck_assert_int_eq(diag_format(diags.first, out, 4), 25);
 	ck_assert_str_eq(out, "a.c");
 	diags_release(&diags);
 	ck_assert_ptr_null(diags.first);
 	ck_assert_uint_eq(diags.errors, 0);
+}
+END_TEST
+
+START_TEST(topics)
+{
+	const struct topic topic = {"IST0101", "VirtualService web"};
+	const struct where where = {"a.cfg", 7};
+	struct diags diags;
+	char out[64];
+
+	diags_init(&diags);
+	diag_about(&diags, SEVERITY_ERROR, &topic, &where, "no %s", "host");
+	ck_assert_str_eq(diags.first->code, "IST0101");
+	ck_assert_str_eq(diags.first->resource, "VirtualService web");
+	diag_format(diags.first, out, sizeof(out));
+	ck_assert_str_eq(out, "a.cfg:7: error: [IST0101] no host");
+	diags_release(&diags);
 }
 END_TEST
 
@@ -107,6 +129,7 @@ Suite *diag_suite(void)
 	TCase *tcase = tcase_create("diag");
 
 	tcase_add_test(tcase, list);
+	tcase_add_test(tcase, topics);
 	tcase_add_test(tcase, order);
 	tcase_add_test(tcase, suggestions);
 	tcase_add_test(tcase, utf8);

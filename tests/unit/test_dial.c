@@ -74,7 +74,7 @@ static void dial(const struct cluster *cluster)
 
 START_TEST(connects)
 {
-	struct endpoint endpoint = {"127.0.0.1", port};
+	struct endpoint endpoint = {"127.0.0.1", port, 1};
 	struct cluster cluster = {.host = "h", .endpoints = &endpoint, .n_endpoints = 1};
 
 	dial(&cluster);
@@ -87,8 +87,8 @@ END_TEST
 
 START_TEST(next_endpoint_when_refused)
 {
-	struct endpoint endpoints[] = {{"127.0.0.1", loopback_closed_port()},
-				       {"127.0.0.1", port}};
+	struct endpoint endpoints[] = {{"127.0.0.1", loopback_closed_port(), 1},
+				       {"127.0.0.1", port, 1}};
 	struct cluster cluster = {.host = "h", .endpoints = endpoints, .n_endpoints = 2};
 
 	dial(&cluster);
@@ -99,8 +99,8 @@ END_TEST
 
 START_TEST(refused_everywhere)
 {
-	struct endpoint endpoints[] = {{"127.0.0.1", loopback_closed_port()},
-				       {"127.0.0.1", loopback_closed_port()}};
+	struct endpoint endpoints[] = {{"127.0.0.1", loopback_closed_port(), 1},
+				       {"127.0.0.1", loopback_closed_port(), 1}};
 	struct cluster cluster = {.host = "h", .endpoints = endpoints, .n_endpoints = 2};
 
 	dial(&cluster);
@@ -122,7 +122,7 @@ static int no_name(const char *node, const char *service, const struct addrinfo 
 
 START_TEST(no_such_host)
 {
-	struct endpoint endpoint = {"missing.example", port};
+	struct endpoint endpoint = {"missing.example", port, 1};
 	struct cluster cluster = {.host = "h",
 				  .resolution = RESOLUTION_DNS,
 				  .endpoints = &endpoint,
@@ -145,7 +145,7 @@ START_TEST(many_dead_endpoints)
 
 	/* Nothing is reached there, and the kernel says so at once: a multicast address. */
 	for (int i = 0; i < MANY; i++)
-		endpoints[i] = (struct endpoint){"224.0.0.1", 9};
+		endpoints[i] = (struct endpoint){"224.0.0.1", 9, 1};
 	dial(&cluster);
 	ck_assert_ptr_null(outcome.connection);
 	ck_assert_int_eq(outcome.failure, UPSTREAM_CONNECT);
@@ -154,7 +154,7 @@ END_TEST
 
 START_TEST(tls_settings_unusable)
 {
-	struct endpoint endpoint = {"127.0.0.1", port};
+	struct endpoint endpoint = {"127.0.0.1", port, 1};
 	struct cluster cluster = {.host = "h",
 				  .endpoints = &endpoint,
 				  .n_endpoints = 1,
@@ -170,7 +170,7 @@ END_TEST
 
 START_TEST(no_double_encryption)
 {
-	struct endpoint endpoint = {"127.0.0.1", port};
+	struct endpoint endpoint = {"127.0.0.1", port, 1};
 	struct cluster cluster = {.host = "h",
 				  .protocol = PROTOCOL_TLS,
 				  .endpoints = &endpoint,
@@ -189,7 +189,7 @@ END_TEST
 
 START_TEST(cancelled)
 {
-	struct endpoint endpoint = {"127.0.0.1", port};
+	struct endpoint endpoint = {"127.0.0.1", port, 1};
 	struct cluster cluster = {.host = "h", .endpoints = &endpoint, .n_endpoints = 1};
 
 	memset(&outcome, 0, sizeof(outcome));

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "rules/diag.h"
-#include "rules/rules.h"
+#include "rules/virtual_service.h"
 
 Suite *rules_suite(void);
 
@@ -290,8 +290,13 @@ static const struct {
 
 START_TEST(rewriting)
 {
-	const struct verdict verdict = {.rewrite_uri = rewrites[_i].uri,
-					.rewrite_prefix = rewrites[_i].prefix};
+	bool all = rewrites[_i].prefix == SIZE_MAX;
+	struct string_match uri = {.kind = all ? MATCH_EXACT : MATCH_PREFIX,
+				   .len = rewrites[_i].prefix};
+	struct http_rewrite rewrite = {.uri = {.s = rewrites[_i].uri}};
+	const struct http_match match = {.uri = &uri};
+	const struct http_route route = {.rewrite = &rewrite};
+	const struct verdict verdict = {.route = &route, .match = &match};
 	size_t len = strlen(rewrites[_i].target);
 	char out[64];
 
@@ -356,7 +361,7 @@ START_TEST(truncated)
 		copy[len] = '\0';
 		part = load(copy);
 		copy[len] = text[len];
-		ck_assert((part != NULL) == (diags.errors == 0));
+		ck_assert((part != NULL) == (diags.rejected == 0));
 		rules_unref(part);
 	}
 	free(copy);

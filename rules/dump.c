@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rules/dump.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/dump_value.h"
+#include "rules/schema.h"
+
+#define INDENT	4
+#define COLUMNS 100
+
+struct dump {
+	FILE *out;
+	bool absolute;
+	bool failed;
+};
+
+static void put_fields(struct dump *dump, const struct schema *schema, const void *group);
+static void put_lines(struct dump *dump, const struct schema *schema, const void *group,
+		      unsigned indent);
+
+/* ---- on one line -------------------------------------------------------------------------- */
+
+static void put_string(FILE *out, const char *text)
+{
+	putc('"', out);
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			fprintf(out, "\\%c", c);
+		else if (c == '\n')
+			fputs("\\n", out);
+		else if (c == '\r')
+			fputs("\\r", out);
+		else if (c == '\t')
+			fputs("\\t", out);
+		else if (c < 0x20 || c == 0x7f)
+			fprintf(out, "\\x%02x", c);
+		else
+			putc(c, out);
+	}
+	putc('"', out);
+}
+
+/* The shortest form that reads back to the same number, and as a floating-point one. */
+static void put_decimal(FILE *out, double value)
+{
+	char text[40];
+
+	for (int digits = 1; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
+static void put_texts(FILE *out, const struct list *list)
+{
+	const struct text *items = list->items;
+
+	fputs("[", out);
+	for (size_t i = 0; i < list->n; i++) {
+		fputs(i ? ", " : " ", out);
+		put_string(out, items[i].s);
+	}
+	fputs(" ]", out);
+}
+
+static void put_text(struct dump *dump, const struct key *key, const struct text *text)
+{
+	char *path = key->path && dump->absolute ? dump_absolute(text) : NULL;
+
+	put_string(dump->out, path ? path : text->s);
+	free(path);
+}
+
+static void put_value(struct dump *dump, const struct key *key, const void *value)
+{
+	char text[DURATION_MAX];
+
+	switch (key->kind) {
+	case KIND_TEXT:
+		put_text(dump, key, value);
+		break;
+	case KIND_NUMBER:
+		fprintf(dump->out, "%lld%s", ((const struct number *)value)->value,
+			llabs(((const struct number *)value)->value) > INT_MAX ? "L" : "");
+		break;
+	case KIND_DECIMAL:
+		put_decimal(dump->out, ((const struct decimal *)value)->value);
+		break;
+	case KIND_DURATION:
+		put_string(dump->out, duration_format(((const struct duration *)value)->ns, text));
+		break;
+	case KIND_FLAG:
+		fputs(((const struct flag *)value)->value ? "true" : "false", dump->out);
+		break;
+	case KIND_CHOICE:
+		put_string(dump->out, dump_choice(key, value));
+		break;
+	case KIND_TEXTS:
+		put_texts(dump->out, value);
+		break;
+	case KIND_GROUP:
+		fputs("{ ", dump->out);
+		put_fields(dump, key->group, dump_pointer(value));
+		fputs("}", dump->out);
+		break;
+	case KIND_GROUPS: {
+		const struct list *list = value;
+
+		fputs("(", dump->out);
+		for (size_t i = 0; i < list->n; i++) {
+			fputs(i ? ", { " : " { ", dump->out);
+			put_fields(dump, key->group,
+				   (const char *)list->items + i * key->group->size);
+			fputs("}", dump->out);
+		}
+		fputs(" )", dump->out);
+		break;
+	}
+	case KIND_INLINE:
+	case KIND_IGNORED:
+	case KIND_REFUSED:
+		break;
+	}
+}
+
+static void put_fields(struct dump *dump, const struct schema *schema, const void *group)
+{
+	for (const struct key *key = schema->keys; key < schema->keys + schema->n_keys; key++) {
+		const void *value = (const char *)group + key->offset;
+
+		if (key->kind == KIND_INLINE) {
+			put_fields(dump, key->group, value);
+		} else if (dump_is_set(key, value)) {
+			fprintf(dump->out, "%s = ", key->name);
+			put_value(dump, key, value);
+			fputs("; ", dump->out);
+		}
+	}
+}
+
+/* ---- over several lines ------------------------------------------------------------------- */
+
+static void put_indent(struct dump *dump, unsigned indent)
+{
+	fprintf(dump->out, "%*s", (int)indent, "");
+}
+
+/* A whole setting on one line, or NULL when it is too long for one; malloc'd. */
+static char *one_line(struct dump *dump, const struct key *key, const void *value, unsigned indent)
+{
+	struct dump inner = {NULL, dump->absolute, false};
+	char *text = NULL;
+	size_t len = 0;
+
+	inner.out = open_memstream(&text, &len);
+	if (!inner.out) {
+		dump->failed = true;
+		return NULL;
+	}
+	put_value(&inner, key, value);
+	if (fclose(inner.out) != 0 || inner.failed) {
+		dump->failed = true;
+		free(text);
+		return NULL;
+	}
+	if (indent + strlen(key->name) + strlen(" = ") + len + strlen(";") <= COLUMNS)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static void put_broken(struct dump *dump, const struct key *key, const void *value, unsigned indent)
+{
+	const struct list *list = value;
+	const struct text *items = key->kind == KIND_TEXTS ? list->items : NULL;
+
+	fprintf(dump->out, "%s = ", key->name);
+	switch (key->kind) {
+	case KIND_TEXTS:
+		fputs("[\n", dump->out);
+		for (size_t i = 0; i < list->n; i++) {
+			put_indent(dump, indent + INDENT);
+			put_string(dump->out, items[i].s);
+			fputs(i + 1 < list->n ? ",\n" : "\n", dump->out);
+		}
+		put_indent(dump, indent);
+		fputs("]", dump->out);
+		break;
+	case KIND_GROUP:
+		fputs("{\n", dump->out);
+		put_lines(dump, key->group, dump_pointer(value), indent + INDENT);
+		put_indent(dump, indent);
+		fputs("}", dump->out);
+		break;
+	case KIND_GROUPS:
+		fputs("( ", dump->out);
+		for (size_t i = 0; i < list->n; i++) {
+			fputs(i ? ", {\n" : "{\n", dump->out);
+			put_lines(dump, key->group,
+				  (const char *)list->items + i * key->group->size,
+				  indent + INDENT);
+			put_indent(dump, indent);
+			fputs("}", dump->out);
+		}
+		fputs(" )", dump->out);
+		break;
+	default:
+		put_value(dump, key, value);
+		break;
+	}
+}
+
+static void put_lines(struct dump *dump, const struct schema *schema, const void *group,
+		      unsigned indent)
+{
+	for (const struct key *key = schema->keys; key < schema->keys + schema->n_keys; key++) {
+		const void *value = (const char *)group + key->offset;
+		char *line;
+
+		if (key->kind == KIND_INLINE) {
+			put_lines(dump, key->group, value, indent);
+			continue;
+		}
+		if (!dump_is_set(key, value))
+			continue;
+		put_indent(dump, indent);
+		line = one_line(dump, key, value, indent);
+		if (line)
+			fprintf(dump->out, "%s = %s", key->name, line);
+		else
+			put_broken(dump, key, value, indent);
+		free(line);
+		fputs(";\n", dump->out);
+	}
+}
+
+int dump_fields(const struct schema *schema, const void *group, unsigned indent, bool absolute,
+		FILE *out)
+{
+	struct dump dump = {out, absolute, false};
+
+	put_lines(&dump, schema, group, indent);
+	return dump.failed || ferror(out) ? -1 : 0;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+static void put_resources(struct dump *dump, const char *name, const struct schema *schema,
+			  const struct pointers *list)
+{
+	if (!list->n)
+		return;
+	fprintf(dump->out, "%s = ( ", name);
+	for (size_t i = 0; i < list->n; i++) {
+		fputs(i ? ", {\n" : "{\n", dump->out);
+		put_lines(dump, schema, list->items[i], INDENT);
+		fputs("}", dump->out);
+	}
+	fputs(" );\n", dump->out);
+}
+
+int rules_dump(const struct rules *rules, FILE *out)
+{
+	struct dump dump = {out, true, false};
+
+	put_resources(&dump, "serviceEntries", &service_entry_schema, &rules->service_entries);
+	put_resources(&dump, "virtualServices", &virtual_service_schema, &rules->virtual_services);
+	put_resources(&dump, "destinationRules", &destination_rule_schema,
+		      &rules->destination_rules);
+	if (rules->mesh_config) {
+		fputs("meshConfig = {\n", out);
+		put_lines(&dump, &mesh_config_schema, rules->mesh_config, INDENT);
+		fputs("};\n", out);
+	}
+	return dump.failed || ferror(out) ? -1 : 0;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Header operations in Envoy's order: of each level remove, then set, then add. The operations of a
+ * single destination come after the route's (Istio appends them to these); of one among several
+ * before. The authority is not among them: it has a precedence of its own.
+ */
+#include "rules/header_edit.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct header_operations *side(const struct headers *headers, bool response)
+{
+	if (!headers)
+		return NULL;
+	return response ? headers->response : headers->request;
+}
+
+static bool is_authority(const char *name)
+{
+	return !strcasecmp(name, "host") || !strcasecmp(name, ":authority");
+}
+
+/* ---- the authority ------------------------------------------------------------------------ */
+
+static const char *authority_in(const struct list *list)
+{
+	const struct pair *items = list->items;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (items[i].name.s && is_authority(items[i].name.s) && items[i].value.s &&
+		    *items[i].value.s)
+			return items[i].value.s;
+	return NULL;
+}
+
+static const char *authority_of(const struct headers *headers)
+{
+	const struct header_operations *operations = side(headers, false);
+	const char *set = operations ? authority_in(&operations->set) : NULL;
+
+	return set || !operations ? set : authority_in(&operations->add);
+}
+
+const char *edited_authority(const struct verdict *verdict)
+{
+	const struct http_route *route = verdict->route;
+	const char *found;
+
+	if (!route)
+		return NULL;
+	if (route->rewrite && route->rewrite->authority.s && *route->rewrite->authority.s)
+		return route->rewrite->authority.s;
+	found = authority_of(route->headers);
+	return found || !verdict->chosen ? found : authority_of(verdict->chosen->headers);
+}
+
+/* ---- the order ---------------------------------------------------------------------------- */
+
+typedef void edit_fn(void *context, enum header_edit edit, const char *name, const char *value);
+
+static void edit_pairs(const struct list *list, enum header_edit edit, edit_fn *each, void *context)
+{
+	const struct pair *items = list->items;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (items[i].name.s && items[i].value.s && !is_authority(items[i].name.s))
+			each(context, edit, items[i].name.s, items[i].value.s);
+}
+
+static void edit_removals(const struct header_operations *operations, edit_fn *each, void *context)
+{
+	const struct text *removed = operations ? operations->remove.items : NULL;
+
+	for (size_t i = 0; operations && i < operations->remove.n; i++)
+		each(context, HEADER_REMOVE, removed[i].s, NULL);
+}
+
+static void edit_level(const struct header_operations *operations, edit_fn *each, void *context)
+{
+	edit_removals(operations, each, context);
+	if (!operations)
+		return;
+	edit_pairs(&operations->set, HEADER_SET, each, context);
+	edit_pairs(&operations->add, HEADER_ADD, each, context);
+}
+
+void rules_header_edits(const struct verdict *verdict, bool response,
+			void (*each)(void *context, enum header_edit edit, const char *name,
+				     const char *value),
+			void *context)
+{
+	const struct header_operations *route, *own;
+
+	if (!verdict->route)
+		return;
+	route = side(verdict->route->headers, response);
+	own = side(verdict->chosen ? verdict->chosen->headers : NULL, response);
+	if (verdict->route->route.n > 1) {
+		edit_level(own, each, context);
+		edit_level(route, each, context);
+		return;
+	}
+	/* One level made of both. */
+	edit_removals(route, each, context);
+	edit_removals(own, each, context);
+	if (route)
+		edit_pairs(&route->set, HEADER_SET, each, context);
+	if (own)
+		edit_pairs(&own->set, HEADER_SET, each, context);
+	if (route)
+		edit_pairs(&route->add, HEADER_ADD, each, context);
+	if (own)
+		edit_pairs(&own->add, HEADER_ADD, each, context);
+}
+
+/* ---- applied ------------------------------------------------------------------------------ */
+
+static void remove_all(struct edited_fields *fields, const char *name)
+{
+	size_t kept = 0, len = strlen(name);
+
+	for (size_t i = 0; i < fields->n; i++)
+		if (fields->items[i].name_len != len ||
+		    strncasecmp(fields->items[i].name, name, len) != 0)
+			fields->items[kept++] = fields->items[i];
+	fields->n = kept;
+}
+
+/* "%%" is a percent sign; commands of Envoy stay as they are written. */
+static char *unescape(const char *value)
+{
+	char *out = malloc(strlen(value) + 1), *to = out;
+
+	for (; out && *value; value++) {
+		*to++ = *value;
+		if (value[0] == '%' && value[1] == '%')
+			value++;
+	}
+	if (out)
+		*to = '\0';
+	return out;
+}
+
+static void append(struct edited_fields *fields, const char *name, const char *value)
+{
+	char *text = unescape(value);
+	char **texts = realloc(fields->texts, (fields->n_texts + 1) * sizeof(*texts));
+	struct field *items;
+
+	fields->texts = texts ? texts : fields->texts;
+	if (!text || !texts) {
+		free(text);
+		fields->failed = true;
+		return;
+	}
+	texts[fields->n_texts++] = text;
+	if (fields->n == fields->size) {
+		items = realloc(fields->items, (fields->size + 16) * sizeof(*items));
+		if (!items) {
+			fields->failed = true;
+			return;
+		}
+		fields->items = items;
+		fields->size += 16;
+	}
+	fields->items[fields->n++] =
+	    (struct field){name, text, (uint32_t)strlen(name), (uint32_t)strlen(text)};
+}
+
+static void apply(void *context, enum header_edit edit, const char *name, const char *value)
+{
+	struct edited_fields *fields = context;
+
+	if (edit != HEADER_ADD)
+		remove_all(fields, name);
+	if (edit != HEADER_REMOVE)
+		append(fields, name, value);
+}
+
+int edited_fields_init(struct edited_fields *out, const struct verdict *verdict,
+		       const struct rules_request *request)
+{
+	memset(out, 0, sizeof(*out));
+	out->size = request->n_fields;
+	out->items = calloc(out->size + 1, sizeof(*out->items));
+	if (!out->items)
+		return -1;
+	for (size_t i = 0; i < request->n_fields; i++)
+		out->items[out->n++] = request->fields[i];
+	rules_header_edits(verdict, false, apply, out);
+	return out->failed ? -1 : 0;
+}
+
+void edited_fields_release(struct edited_fields *fields)
+{
+	for (size_t i = 0; i < fields->n_texts; i++)
+		free(fields->texts[i]);
+	free(fields->texts);
+	free(fields->items);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A rule file as libconfig read it, as a tree for the tables. */
+#ifndef RULES_TREE_LIBCONFIG_H
+#define RULES_TREE_LIBCONFIG_H
+
+#include "rules/source.h"
+#include "rules/tree.h"
+
+/* The operations on nodes that are config_setting_t; the tree is the struct source that the text
+ * came from. */
+extern const struct tree_ops tree_libconfig;
+
+#endif

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by run.sh: what a plain file beside its output cannot say.
+
+# run ARGUMENTS...: $status, $tmp/got (standard output), $tmp/err.
+run() {
+	timeout -s KILL 20 "$import" "$@" >"$tmp/got" 2>"$tmp/err"
+	status=$?
+}
+
+# --- the founding scenario -------------------------------------------------
+name="the founding post's resources are samples/octopus/mesh.cfg"
+if wanted "$name"; then
+	run -q -o "$tmp/founding.cfg" good.founding.yaml
+	"$check" --dump "$tmp/founding.cfg" >"$tmp/got" 2>&1
+	"$check" --dump ../../samples/octopus/mesh.cfg >"$tmp/want" 2>&1
+	same "$name" 0
+fi
+
+# --- inputs ----------------------------------------------------------------
+name="standard input, with and without \"-\""
+if wanted "$name"; then
+	run good.founding.yaml
+	sed 's/good\.founding\.yaml/<stdin>/' "$tmp/got" >"$tmp/want"
+	run <good.founding.yaml
+	same "$name" 0
+	run - <good.founding.yaml
+	same "$name" 0
+fi
+
+name="a pipe as a file"
+if wanted "$name"; then
+	run good.http.yaml
+	sed "s|good\.http\.yaml|$tmp/fifo|" "$tmp/got" >"$tmp/want"
+	mkfifo "$tmp/fifo"
+	cat good.http.yaml >"$tmp/fifo" &
+	run "$tmp/fifo"
+	same "$name" 0
+fi
+
+name="several files are one set"
+if wanted "$name"; then
+	run -q good.http.yaml good.https.yaml
+	grep -c '^# *ServiceEntry\|^ *# ServiceEntry' "$tmp/got" >"$tmp/count"
+	echo 2 >"$tmp/want"
+	cp "$tmp/count" "$tmp/got"
+	same "$name" 0
+fi
+
+name="UTF-16 and byte order marks"
+if wanted "$name"; then
+	run good.https.yaml
+	sed "s|good\.https\.yaml|<stdin>|" "$tmp/got" >"$tmp/want"
+	{ printf '\357\273\277'; cat good.https.yaml; } >"$tmp/bom.yaml"
+	run <"$tmp/bom.yaml"
+	same "$name, UTF-8" 0
+	{ printf '\377\376'; sed 's/$/\r/' good.https.yaml | tr -d '\r' |
+	    od -An -v -tu1 -w1 | while read -r byte; do printf "\\$(printf %o "$byte")\\0"; done; } >"$tmp/utf16.yaml"
+	run <"$tmp/utf16.yaml"
+	same "$name, UTF-16" 0
+fi
+
+name="lines that end in CR LF"
+if wanted "$name"; then
+	run good.https.yaml
+	sed "s|good\.https\.yaml|<stdin>|" "$tmp/got" >"$tmp/want"
+	sed 's/$/\r/' good.https.yaml >"$tmp/crlf.yaml"
+	run <"$tmp/crlf.yaml"
+	same "$name" 0
+fi
+
+expect "a missing file" 1 no-such.yaml good.http.yaml <<'OUT'
+no-such.yaml: error: No such file or directory
+OUT
+expect "a directory" 1 . <<'OUT'
+.: error: Is a directory
+OUT
+expect "nothing at all" 1 <<'OUT'
+error: no resources in the input
+OUT
+printf -- '---\n# nothing\n---\n...\n---\nnull\n' >"$tmp/empty.yaml"
+expect "empty documents" 1 "$tmp/empty.yaml" <<'OUT'
+error: no resources in the input
+OUT
+truncate -s 100M "$tmp/huge.yaml"
+expect "100 MB" 1 "$tmp/huge.yaml" <<OUT
+$tmp/huge.yaml: error: larger than 64 MiB
+OUT
+rm -f "$tmp/huge.yaml"
+printf 'kind: "a\0b"\n' >"$tmp/nul.yaml"
+expect "a NUL byte" 1 "$tmp/nul.yaml" <<OUT
+$tmp/nul.yaml:1: error: YAML: control characters are not allowed
+OUT
+printf 'a: b\n\n# \377\n' >"$tmp/utf8.yaml"
+expect "bytes that are no UTF-8" 1 "$tmp/utf8.yaml" <<OUT
+$tmp/utf8.yaml:3: error: YAML: invalid leading UTF-8 octet
+$(printf '     3 | # \377')
+OUT
+printf 'a: \033[31mred\n' >"$tmp/escape.yaml"
+expect "an escape sequence" 1 "$tmp/escape.yaml" <<OUT
+$tmp/escape.yaml:1: error: YAML: control characters are not allowed
+     1 | a: ?[31mred
+OUT
+head -c 100000 /dev/zero | tr '\0' '[' >"$tmp/deep.yaml"
+name="deep nesting"
+if wanted "$name"; then
+	run "$tmp/deep.yaml"
+	sed -n 1p "$tmp/err" >"$tmp/got"
+	echo "$tmp/deep.yaml:1: error: nested deeper than 64 levels" >"$tmp/want"
+	same "$name" 1
+fi
+name="too many values"
+if wanted "$name"; then
+	{ echo 'a: ['; head -c 9000000 /dev/zero | tr '\0' ',' | sed 's/,/1,/g'; } >"$tmp/many.yaml"
+	run "$tmp/many.yaml"
+	sed -n 1p "$tmp/err" >"$tmp/got"
+	echo "$tmp/many.yaml:2: error: more than 8000000 values, each alias counted as what it stands for" >"$tmp/want"
+	same "$name" 1
+	rm -f "$tmp/many.yaml"
+fi
+
+# --- outputs ---------------------------------------------------------------
+name="-o writes what would be printed"
+if wanted "$name"; then
+	run good.http.yaml
+	cp "$tmp/got" "$tmp/want"
+	run -o "$tmp/out.cfg" good.http.yaml
+	cp "$tmp/out.cfg" "$tmp/got"
+	same "$name" 0
+	[ "$(stat -c %a "$tmp/out.cfg")" = 644 ] && pass || fail "$name: mode"
+fi
+
+name="an existing file is kept on errors"
+if wanted "$name"; then
+	mkdir "$tmp/kept"
+	echo '# precious' >"$tmp/kept/out.cfg"
+	run -o "$tmp/kept/out.cfg" good.http.yaml bad.syntax.yaml
+	cp "$tmp/kept/out.cfg" "$tmp/got"
+	echo '# precious' >"$tmp/want"
+	same "$name" 1
+	run -o "$tmp/kept/out.cfg" </dev/null
+	cp "$tmp/kept/out.cfg" "$tmp/got"
+	same "$name, empty input" 1
+	ls -A "$tmp/kept" >"$tmp/got"
+	echo out.cfg >"$tmp/want"
+	status=0
+	same "$name, nothing beside it" 0
+fi
+
+name="a link is followed, the mode stays"
+if wanted "$name"; then
+	mkdir "$tmp/real"
+	: >"$tmp/real/file.cfg"
+	chmod 600 "$tmp/real/file.cfg"
+	ln -s real/file.cfg "$tmp/link.cfg"
+	run good.http.yaml
+	cp "$tmp/got" "$tmp/want"
+	run -o "$tmp/link.cfg" good.http.yaml
+	cp "$tmp/real/file.cfg" "$tmp/got"
+	same "$name" 0
+	[ -L "$tmp/link.cfg" ] && [ "$(stat -c %a "$tmp/real/file.cfg")" = 600 ] && pass || fail "$name"
+fi
+
+expect "a folder that is not there" 1 -q -o "$tmp/none/out.cfg" good.http.yaml <<OUT
+meshshim-import: $tmp/none/out.cfg: No such file or directory
+OUT
+name="a full disk"
+if wanted "$name" && [ -e /dev/full ]; then
+	timeout -s KILL 20 "$import" -q good.http.yaml >/dev/full 2>"$tmp/got"
+	status=$?
+	echo "meshshim-import: standard output: No space left on device" >"$tmp/want"
+	same "$name" 1
+fi
+
+# --- --keep-going ----------------------------------------------------------
+name="--keep-going"
+if wanted "$name"; then
+	run --keep-going good.https.yaml bad.unknown-field.yaml bad.syntax.yaml
+	cp keep-going.cfg "$tmp/want"
+	same "$name" 1
+	cp "$tmp/got" "$tmp/keep.cfg"
+	usable "$name: meshshim-check" "$tmp/keep.cfg"
+fi
+
+# --- -q --------------------------------------------------------------------
+expect "-q: errors only" 0 -q -o "$tmp/quiet.cfg" good.ignored.yaml </dev/null
+
+# --- the command line ------------------------------------------------------
+expect "an unknown option" 2 --nonsense <<OUT
+$import: unrecognized option '--nonsense'
+Try 'meshshim-import --help'.
+OUT
+expect "an option without its value" 2 -o <<OUT
+$import: option requires an argument -- 'o'
+Try 'meshshim-import --help'.
+OUT

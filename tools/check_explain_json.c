@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --explain --format json: DESIGN's object, keys in its order; more keys come after "where". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/duration.h"
+#include "rules/hostname.h"
+#include "rules/model.h"
+#include "tools/check_answer.h"
+#include "tools/check_json.h"
+
+static void json_tls(const struct answer *answer, const struct cluster *cluster)
+{
+	const char *const *names = NULL, *one;
+	char name[256];
+	size_t n;
+
+	if (!answer_originates_tls(answer, cluster) ||
+	    rules_server_name(cluster, answer->authority, name, sizeof(name)) < 0) {
+		fputs("{ \"mode\": \"DISABLE\", \"sni\": null, \"subjectAltNames\": [] }", stdout);
+		return;
+	}
+	printf("{ \"mode\": \"%s\", \"sni\": ", tls_mode_names[cluster->tls.mode]);
+	json_text(hostname_is_address(name, NULL) ? NULL : name);
+	fputs(", \"subjectAltNames\": [", stdout);
+	n = answer_verified_names(cluster, name, &names, &one);
+	for (size_t i = 0; i < n; i++) {
+		fputs(i ? ", " : "", stdout);
+		json_text(names[i]);
+	}
+	fputs("] }", stdout);
+}
+
+static void json_destinations(const struct answer *answer, const struct explain_request *request)
+{
+	fputs("  \"destinations\": [", stdout);
+	for (size_t i = 0; i < answer->n_destinations; i++) {
+		struct explain_destination to =
+		    rules_destination(&answer->verdict, i, request->port);
+
+		printf("%s\n    { \"host\": ", i ? "," : "");
+		json_text(to.host);
+		if (to.port)
+			printf(", \"port\": %u", to.port);
+		else
+			fputs(", \"port\": null", stdout);
+		fputs(", \"subset\": ", stdout);
+		json_text(to.subset);
+		printf(", \"weight\": %u,\n      \"tls\": ", to.weight);
+		json_tls(answer, to.cluster);
+		fputs(" }", stdout);
+	}
+	puts(answer->n_destinations ? "\n  ]," : "],");
+}
+
+static void json_fields(const struct field *fields, size_t n)
+{
+	putchar('[');
+	for (size_t i = 0; i < n; i++) {
+		fputs(i ? ", [" : "[", stdout);
+		json_bytes(fields[i].name, fields[i].name_len);
+		fputs(", ", stdout);
+		json_bytes(fields[i].value, fields[i].value_len);
+		putchar(']');
+	}
+	putchar(']');
+}
+
+static void json_request(const struct answer *answer, const struct explain_request *request)
+{
+	fputs("  \"request\": { \"method\": ", stdout);
+	json_text(request->method);
+	fputs(", \"target\": ", stdout);
+	json_text(answer->target);
+	fputs(", \"authority\": ", stdout);
+	json_text(answer->authority);
+	fputs(", \"headers\": ", stdout);
+	json_fields(answer->fields.items, answer->fields.n);
+	puts(" },");
+}
+
+static void json_edit(void *context, enum header_edit edit, const char *name, const char *value)
+{
+	bool *first = context;
+
+	if (edit == HEADER_REMOVE)
+		return;
+	fputs(*first ? "[" : ", [", stdout);
+	json_text(name);
+	fputs(", ", stdout);
+	json_text(value);
+	putchar(']');
+	*first = false;
+}
+
+/* What the bridge answers by itself, and what the rules add to any response. */
+static void json_response(const struct answer *answer)
+{
+	const struct verdict *verdict = &answer->verdict;
+	const struct http_body *body;
+	bool first = true;
+
+	if (!answer->status) {
+		puts("  \"response\": null,");
+		return;
+	}
+	printf("  \"response\": { \"status\": %d, \"headers\": [", answer->status);
+	if (answer->location) {
+		fputs("[\"location\", ", stdout);
+		json_text(answer->location);
+		putchar(']');
+		first = false;
+	}
+	rules_header_edits(verdict, true, json_edit, &first);
+	fputs("], \"body\": ", stdout);
+	body = verdict->action == RULES_DIRECT_RESPONSE ? verdict->route->direct_response->body
+							: NULL;
+	if (body && body->body)
+		json_bytes(body->body, body->body_len);
+	else
+		fputs("\"\"", stdout);
+	puts(" },");
+}
+
+static void json_percent(const struct percent *percent, double absent)
+{
+	printf("%.17g", percent ? percent->value.value : absent);
+}
+
+static void json_fault(const struct answer *answer)
+{
+	const struct http_route *route = answer->verdict.route;
+	const struct http_fault *fault = route ? route->fault : NULL;
+	char text[DURATION_MAX];
+
+	if (!fault) {
+		fputs("null", stdout);
+		return;
+	}
+	fputs("{ \"delay\": ", stdout);
+	if (fault->delay) {
+		printf("{ \"fixedDelay\": \"%s\", \"percentage\": ",
+		       duration_format(fault->delay->fixed_delay.ns, text));
+		json_percent(fault->delay->percentage,
+			     fault->delay->percent.set ? (double)fault->delay->percent.value : 0);
+		fputs(" }", stdout);
+	} else {
+		fputs("null", stdout);
+	}
+	fputs(", \"abort\": ", stdout);
+	if (fault->abort) {
+		if (fault->abort->http_status.set)
+			printf("{ \"httpStatus\": %lld", fault->abort->http_status.value);
+		else
+			printf("{ \"grpcStatus\": \"%s\"",
+			       fault->abort->grpc_status.s ? fault->abort->grpc_status.s : "");
+		fputs(", \"percentage\": ", stdout);
+		json_percent(fault->abort->percentage, 0);
+		fputs(" }", stdout);
+	} else {
+		fputs("null", stdout);
+	}
+	fputs(" }", stdout);
+}
+
+static void json_mirror(const struct destination *destination, double percentage, bool first)
+{
+	printf("%s{ \"host\": ", first ? " " : ", ");
+	json_text(destination->host.s);
+	fputs(", \"port\": ", stdout);
+	if (destination->cluster)
+		printf("%u", destination->cluster->port);
+	else
+		fputs("null", stdout);
+	fputs(", \"subset\": ", stdout);
+	json_text(destination->subset.s);
+	printf(", \"percentage\": %.17g }", percentage);
+}
+
+static void json_mirrors(const struct answer *answer)
+{
+	const struct http_route *route = answer->verdict.route;
+	const struct http_mirror *mirrors = route ? route->mirrors.items : NULL;
+	double all = 100;
+	bool first = true;
+
+	if (route && route->mirror_percentage)
+		all = route->mirror_percentage->value.value;
+	else if (route && route->mirror_percent.set)
+		all = (double)route->mirror_percent.value;
+	putchar('[');
+	if (route && route->mirror) {
+		json_mirror(route->mirror, all, true);
+		first = false;
+	}
+	for (size_t i = 0; route && i < route->mirrors.n; i++) {
+		json_mirror(mirrors[i].destination,
+			    mirrors[i].percentage ? mirrors[i].percentage->value.value : 100,
+			    first);
+		first = false;
+	}
+	fputs(first ? "]" : " ]", stdout);
+}
+
+static void json_index(const char *key, int index)
+{
+	if (index < 0)
+		printf("  \"%s\": null,\n", key);
+	else
+		printf("  \"%s\": %d,\n", key, index);
+}
+
+void explain_json(const struct rules *rules, const struct explain_request *request)
+{
+	struct answer answer;
+	char text[DURATION_MAX];
+
+	answer_init(&answer, rules, request, NULL);
+	fputs("{\n  \"host\": ", stdout);
+	json_text(answer.verdict.host);
+	fputs(",\n  \"virtualService\": ", stdout);
+	json_text(answer.verdict.virtual_service);
+	puts(",");
+	json_index("route", answer.verdict.route_index);
+	json_index("match", answer.verdict.match_index);
+	printf("  \"action\": \"%s\",\n", answer.action);
+	json_request(&answer, request);
+	json_destinations(&answer, request);
+	json_response(&answer);
+	printf("  \"timeout\": \"%s\",\n", duration_format(answer.resilience.timeout, text));
+	printf("  \"retries\": { \"attempts\": %lld, \"retryOn\": ", answer.resilience.attempts);
+	json_text(answer.resilience.retry_on);
+	fputs(" },\n  \"where\": ", stdout);
+	json_where(&answer.verdict.where);
+	fputs(",\n  \"fault\": ", stdout);
+	json_fault(&answer);
+	fputs(",\n  \"mirrors\": ", stdout);
+	json_mirrors(&answer);
+	puts("\n}");
+	answer_release(&answer);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rule file: canonical, with a comment in front of each resource that says where it is from. */
+#include <string.h>
+
+#include "rules/dump.h"
+#include "tools/import.h"
+
+#define INDENT 4
+
+/* A name may hold what would end a comment's line. */
+static void put_comment(FILE *out, unsigned indent, const char *text)
+{
+	fprintf(out, "%*s# ", (int)indent, "");
+	for (; *text; text++)
+		putc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, out);
+	putc('\n', out);
+}
+
+static void put_origin(const struct resource *resource, unsigned indent, const char *fate, FILE *out)
+{
+	char name[512], text[1024];
+
+	import_describe(resource, name, sizeof(name));
+	if (resource->where.line)
+		snprintf(text, sizeof(text), "%s, from %s:%d%s", name, resource->where.file,
+			 resource->where.line, fate);
+	else
+		snprintf(text, sizeof(text), "%s%s", name, fate);
+	put_comment(out, indent, text);
+}
+
+static int put_kind(const struct import *import, enum import_kind kind, FILE *out)
+{
+	static const struct form {
+		const char *name;
+		const struct schema *schema;
+	} forms[IMPORT_KINDS] = {
+	    [IMPORT_SERVICE_ENTRY] = {"serviceEntries", &service_entry_schema},
+	    [IMPORT_VIRTUAL_SERVICE] = {"virtualServices", &virtual_service_schema},
+	    [IMPORT_DESTINATION_RULE] = {"destinationRules", &destination_rule_schema},
+	};
+	const struct pointers *list = &import->resources[kind];
+	bool any = false;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct resource *resource = list->items[i];
+
+		if (resource->left_out)
+			continue;
+		if (any)
+			fputs("}, {\n", out);
+		else
+			fprintf(out, "\n%s = ( {\n", forms[kind].name);
+		any = true;
+		put_origin(resource, INDENT, "", out);
+		if (dump_fields(forms[kind].schema, resource->spec, INDENT, false, out) < 0)
+			return -1;
+	}
+	if (any)
+		fputs("} );\n", out);
+	return 0;
+}
+
+int import_write(const struct import *import, bool left_out, FILE *out)
+{
+	fputs("# Made by meshshim-import from Istio's resources.\n", out);
+	for (size_t i = 0; left_out && i < import->left_out.n; i++)
+		put_origin(import->left_out.items[i], 0, ": left out, it has errors", out);
+	for (int kind = 0; kind < IMPORT_KINDS; kind++)
+		if (put_kind(import, kind, out) < 0)
+			return -1;
+	if (import->mesh_config) {
+		fputs("\nmeshConfig = {\n", out);
+		if (import->mesh_resource)
+			put_origin(import->mesh_resource, INDENT, "", out);
+		if (dump_fields(&mesh_config_schema, import->mesh_config, INDENT, false, out) < 0)
+			return -1;
+		fputs("};\n", out);
+	}
+	return ferror(out) ? -1 : 0;
+}
