@@ -162,7 +162,7 @@ with-deps := $(if $(shell command -v apt-get),deps)
 check: $(with-deps)
 	+@$(MAKE) --no-print-directory check-all
 
-check-all: check-headers check-unit check-rules check-import check-exports check-layers check-preload check-install
+check-all: check-headers check-unit check-rules check-import check-re2 check-exports check-layers check-preload check-install
 
 check-unit: $(unit)
 	$(call say,TEST,unit) $(unit)

@@ -2,7 +2,7 @@
 #include "rules/dump.h"
 
 #include <limits.h>
-#include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +19,7 @@ struct dump {
 };
 
 static void put_fields(struct dump *dump, const struct schema *schema, const void *group);
+static void put_group(struct dump *dump, const struct schema *schema, const void *group);
 static void put_lines(struct dump *dump, const struct schema *schema, const void *group,
 		      unsigned indent);
 
@@ -46,17 +47,18 @@ static void put_string(FILE *out, const char *text)
 	putc('"', out);
 }
 
-/* The shortest form that reads back to the same number, and as a floating-point one. */
+/* As a floating-point number: libconfig tells them from integers by the point or exponent. */
 static void put_decimal(FILE *out, double value)
 {
-	char text[40];
+	char text[DECIMAL_MAX];
 
-	for (int digits = 1; digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, value);
-		if (strtod(text, NULL) == value)
-			break;
-	}
+	dump_decimal(value, text);
 	fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
+static void put_number(FILE *out, long long value)
+{
+	fprintf(out, "%lld%s", value, value < INT_MIN || value > INT_MAX ? "L" : "");
 }
 
 static void put_texts(FILE *out, const struct list *list)
@@ -73,8 +75,10 @@ static void put_texts(FILE *out, const struct list *list)
 
 static void put_text(struct dump *dump, const struct key *key, const struct text *text)
 {
-	char *path = key->path && dump->absolute ? dump_absolute(text) : NULL;
+	bool relative = dump->absolute && dump_is_relative(key, text);
+	char *path = relative ? dump_absolute(text) : NULL;
 
+	dump->failed |= relative && !path;
 	put_string(dump->out, path ? path : text->s);
 	free(path);
 }
@@ -88,8 +92,7 @@ static void put_value(struct dump *dump, const struct key *key, const void *valu
 		put_text(dump, key, value);
 		break;
 	case KIND_NUMBER:
-		fprintf(dump->out, "%lld%s", ((const struct number *)value)->value,
-			llabs(((const struct number *)value)->value) > INT_MAX ? "L" : "");
+		put_number(dump->out, ((const struct number *)value)->value);
 		break;
 	case KIND_DECIMAL:
 		put_decimal(dump->out, ((const struct decimal *)value)->value);
@@ -107,19 +110,15 @@ static void put_value(struct dump *dump, const struct key *key, const void *valu
 		put_texts(dump->out, value);
 		break;
 	case KIND_GROUP:
-		fputs("{ ", dump->out);
-		put_fields(dump, key->group, dump_pointer(value));
-		fputs("}", dump->out);
+		put_group(dump, key->group, dump_pointer(value));
 		break;
 	case KIND_GROUPS: {
 		const struct list *list = value;
 
 		fputs("(", dump->out);
 		for (size_t i = 0; i < list->n; i++) {
-			fputs(i ? ", { " : " { ", dump->out);
-			put_fields(dump, key->group,
-				   (const char *)list->items + i * key->group->size);
-			fputs("}", dump->out);
+			fputs(i ? ", " : " ", dump->out);
+			put_group(dump, key->group, dump_item(key, list, i));
 		}
 		fputs(" )", dump->out);
 		break;
@@ -129,6 +128,13 @@ static void put_value(struct dump *dump, const struct key *key, const void *valu
 	case KIND_REFUSED:
 		break;
 	}
+}
+
+static void put_group(struct dump *dump, const struct schema *schema, const void *group)
+{
+	fputs("{ ", dump->out);
+	put_fields(dump, schema, group);
+	fputs("}", dump->out);
 }
 
 static void put_fields(struct dump *dump, const struct schema *schema, const void *group)
@@ -153,46 +159,98 @@ static void put_indent(struct dump *dump, unsigned indent)
 	fprintf(dump->out, "%*s", (int)indent, "");
 }
 
-/* A whole setting on one line, or NULL when it is too long for one; malloc'd. */
-static char *one_line(struct dump *dump, const struct key *key, const void *value, unsigned indent)
+/*
+ * A value of `key`, or without a key a group of `schema`, on one line; NULL when that takes more than
+ * `room` columns. malloc'd.
+ */
+static char *one_line(struct dump *dump, const struct key *key, const struct schema *schema,
+		      const void *value, size_t room)
 {
 	struct dump inner = {NULL, dump->absolute, false};
 	char *text = NULL;
 	size_t len = 0;
 
 	inner.out = open_memstream(&text, &len);
-	if (!inner.out) {
+	if (inner.out && key)
+		put_value(&inner, key, value);
+	else if (inner.out)
+		put_group(&inner, schema, value);
+	if (!inner.out || fclose(inner.out) != 0 || inner.failed) {
 		dump->failed = true;
-		return NULL;
+		len = SIZE_MAX;
 	}
-	put_value(&inner, key, value);
-	if (fclose(inner.out) != 0 || inner.failed) {
-		dump->failed = true;
-		free(text);
-		return NULL;
-	}
-	if (indent + strlen(key->name) + strlen(" = ") + len + strlen(";") <= COLUMNS)
+	if (len <= room)
 		return text;
 	free(text);
 	return NULL;
 }
 
+/* Columns that are left in a line after `used` ones, and a comma or semicolon. */
+static size_t room_after(size_t used)
+{
+	return used + 1 < COLUMNS ? COLUMNS - 1 - used : 0;
+}
+
+/* Returns whether each group of a list fits into a line of its own. */
+static bool are_rows(struct dump *dump, const struct key *key, const struct list *list,
+		     unsigned indent)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		char *line = one_line(dump, NULL, key->group, dump_item(key, list, i),
+				      room_after(indent));
+
+		if (!line)
+			return false;
+		free(line);
+	}
+	return list->n > 1;
+}
+
+static void put_rows(struct dump *dump, const struct key *key, const struct list *list,
+		     unsigned indent)
+{
+	fputs("(\n", dump->out);
+	for (size_t i = 0; i < list->n; i++) {
+		put_indent(dump, indent + INDENT);
+		put_group(dump, key->group, dump_item(key, list, i));
+		fputs(i + 1 < list->n ? ",\n" : "\n", dump->out);
+	}
+	put_indent(dump, indent);
+	fputs(")", dump->out);
+}
+
+static void put_broken_list(struct dump *dump, const struct key *key, const struct list *list,
+			    unsigned indent)
+{
+	fputs("( ", dump->out);
+	for (size_t i = 0; i < list->n; i++) {
+		fputs(i ? ", {\n" : "{\n", dump->out);
+		put_lines(dump, key->group, dump_item(key, list, i), indent + INDENT);
+		put_indent(dump, indent);
+		fputs("}", dump->out);
+	}
+	fputs(" )", dump->out);
+}
+
+static void put_broken_texts(struct dump *dump, const struct list *list, unsigned indent)
+{
+	const struct text *items = list->items;
+
+	fputs("[\n", dump->out);
+	for (size_t i = 0; i < list->n; i++) {
+		put_indent(dump, indent + INDENT);
+		put_string(dump->out, items[i].s);
+		fputs(i + 1 < list->n ? ",\n" : "\n", dump->out);
+	}
+	put_indent(dump, indent);
+	fputs("]", dump->out);
+}
+
 static void put_broken(struct dump *dump, const struct key *key, const void *value, unsigned indent)
 {
-	const struct list *list = value;
-	const struct text *items = key->kind == KIND_TEXTS ? list->items : NULL;
-
-	fprintf(dump->out, "%s = ", key->name);
 	switch (key->kind) {
 	case KIND_TEXTS:
-		fputs("[\n", dump->out);
-		for (size_t i = 0; i < list->n; i++) {
-			put_indent(dump, indent + INDENT);
-			put_string(dump->out, items[i].s);
-			fputs(i + 1 < list->n ? ",\n" : "\n", dump->out);
-		}
-		put_indent(dump, indent);
-		fputs("]", dump->out);
+		put_broken_texts(dump, value, indent);
 		break;
 	case KIND_GROUP:
 		fputs("{\n", dump->out);
@@ -201,16 +259,10 @@ static void put_broken(struct dump *dump, const struct key *key, const void *val
 		fputs("}", dump->out);
 		break;
 	case KIND_GROUPS:
-		fputs("( ", dump->out);
-		for (size_t i = 0; i < list->n; i++) {
-			fputs(i ? ", {\n" : "{\n", dump->out);
-			put_lines(dump, key->group,
-				  (const char *)list->items + i * key->group->size,
-				  indent + INDENT);
-			put_indent(dump, indent);
-			fputs("}", dump->out);
-		}
-		fputs(" )", dump->out);
+		if (are_rows(dump, key, value, indent + INDENT))
+			put_rows(dump, key, value, indent);
+		else
+			put_broken_list(dump, key, value, indent);
 		break;
 	default:
 		put_value(dump, key, value);
@@ -232,9 +284,11 @@ static void put_lines(struct dump *dump, const struct schema *schema, const void
 		if (!dump_is_set(key, value))
 			continue;
 		put_indent(dump, indent);
-		line = one_line(dump, key, value, indent);
+		fprintf(dump->out, "%s = ", key->name);
+		line = one_line(dump, key, NULL, value,
+				room_after(indent + strlen(key->name) + strlen(" = ")));
 		if (line)
-			fprintf(dump->out, "%s = %s", key->name, line);
+			fputs(line, dump->out);
 		else
 			put_broken(dump, key, value, indent);
 		free(line);

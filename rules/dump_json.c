@@ -12,6 +12,7 @@ struct json {
 	FILE *out;
 	unsigned indent;
 	bool first; /* nothing was written into the present object or list yet */
+	bool failed;
 };
 
 static void put_fields(struct json *json, const struct schema *schema, const void *group,
@@ -125,15 +126,17 @@ static void put_texts(struct json *json, const struct list *list)
 
 static void put_text(struct json *json, const struct key *key, const struct text *text)
 {
-	char *path = key->path ? dump_absolute(text) : NULL;
+	bool relative = dump_is_relative(key, text);
+	char *path = relative ? dump_absolute(text) : NULL;
 
+	json->failed |= relative && !path;
 	put_string(json->out, path ? path : text->s);
 	free(path);
 }
 
 static void put_value(struct json *json, const struct key *key, const void *value)
 {
-	char text[DURATION_MAX];
+	char text[DURATION_MAX > DECIMAL_MAX ? DURATION_MAX : DECIMAL_MAX];
 
 	switch (key->kind) {
 	case KIND_TEXT:
@@ -143,7 +146,7 @@ static void put_value(struct json *json, const struct key *key, const void *valu
 		fprintf(json->out, "%lld", ((const struct number *)value)->value);
 		break;
 	case KIND_DECIMAL:
-		fprintf(json->out, "%.17g", ((const struct decimal *)value)->value);
+		fputs(dump_decimal(((const struct decimal *)value)->value, text), json->out);
 		break;
 	case KIND_DURATION:
 		put_string(json->out, duration_format(((const struct duration *)value)->ns, text));
@@ -202,18 +205,19 @@ static void put_resources(struct json *json, const char *name, const struct sche
 
 int rules_dump_json(const struct rules *rules, FILE *out)
 {
-	struct json json = {out, 0, true};
+	struct json json = {out, 0, true, false};
 
 	open_part(&json, '{');
 	put_resources(&json, "serviceEntries", &service_entry_schema, &rules->service_entries);
 	put_resources(&json, "virtualServices", &virtual_service_schema, &rules->virtual_services);
 	put_resources(&json, "destinationRules", &destination_rule_schema,
 		      &rules->destination_rules);
-	if (rules->mesh_config) {
-		put_key(&json, "meshConfig");
+	put_key(&json, "meshConfig");
+	if (rules->mesh_config)
 		put_object(&json, &mesh_config_schema, rules->mesh_config, NULL);
-	}
+	else
+		fputs("{}", out);
 	close_part(&json, '}');
 	putc('\n', out);
-	return ferror(out) ? -1 : 0;
+	return json.failed || ferror(out) ? -1 : 0;
 }

@@ -13,6 +13,11 @@ const void *dump_pointer(const void *value)
 	return group;
 }
 
+const void *dump_item(const struct key *key, const struct list *list, size_t i)
+{
+	return (const char *)list->items + i * key->group->size;
+}
+
 bool dump_is_set(const struct key *key, const void *value)
 {
 	switch (key->kind) {
@@ -50,18 +55,33 @@ const char *dump_choice(const struct key *key, const struct choice *choice)
 	return "";
 }
 
+const char *dump_decimal(double value, char out[DECIMAL_MAX])
+{
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(out, DECIMAL_MAX, "%.*g", digits, value);
+		if (strtod(out, NULL) == value)
+			break;
+	}
+	return out;
+}
+
+bool dump_is_relative(const struct key *key, const struct text *text)
+{
+	return key->path && text->where.file && *text->s && *text->s != '/' &&
+	       strcmp(text->s, "system") != 0;
+}
+
+/* The directory without symbolic links, so that "../x" keeps its meaning. */
 char *dump_absolute(const struct text *text)
 {
-	const char *slash = text->where.file ? strrchr(text->where.file, '/') : NULL;
+	const char *slash = strrchr(text->where.file, '/');
 	char *beside, *directory, *path = NULL;
 
-	if (text->s[0] == '/' || !*text->s || !strcmp(text->s, "system"))
-		return NULL;
 	beside = slash ? strndup(text->where.file, (size_t)(slash - text->where.file) + 1)
 		       : strdup(".");
 	directory = beside ? realpath(beside, NULL) : NULL;
-	if (directory && asprintf(&path, "%s/%s", strcmp(directory, "/") ? directory : "",
-				  text->s) < 0)
+	if (directory &&
+	    asprintf(&path, "%s/%s", strcmp(directory, "/") ? directory : "", text->s) < 0)
 		path = NULL;
 	free(directory);
 	free(beside);

@@ -12,10 +12,18 @@ bool dump_is_set(const struct key *key, const void *value);
 /* The name of a choice, as Istio spells it. */
 const char *dump_choice(const struct key *key, const struct choice *choice);
 
-/* What a KIND_GROUP points to. */
+/* What a KIND_GROUP points to, and the i-th struct of a KIND_GROUPS. */
 const void *dump_pointer(const void *value);
+const void *dump_item(const struct key *key, const struct list *list, size_t i);
 
-/* A file name made absolute, malloc'd; NULL: it is to stay as it is. */
+/* The shortest decimal form that reads back to the same number. */
+#define DECIMAL_MAX 40
+const char *dump_decimal(double value, char out[DECIMAL_MAX]);
+
+/* Whether a text is a file name that means something only beside its rule file. */
+bool dump_is_relative(const struct key *key, const struct text *text);
+
+/* That name made absolute, malloc'd; NULL: out of memory, or the rule file's directory is gone. */
 char *dump_absolute(const struct text *text);
 
 #endif

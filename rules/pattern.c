@@ -29,10 +29,8 @@
 struct pattern {
 	pcre2_code *code; /* with captures, without JIT */
 	pcre2_match_context *context;
-	char *text; /* PCRE2's syntax; the DFA matcher's code is made of it */
-	size_t len;
+	char *text; /* as RE2 has it; the DFA matcher's code is made of it */
 	uint32_t groups;
-	bool search; /* for pattern_replace() */
 	bool risky;
 	_Atomic(pcre2_code *) fast; /* `code` with JIT; made at the first match */
 	_Atomic(pcre2_code *) dfa;  /* made when the fast one first gives up */
@@ -87,25 +85,23 @@ static struct pattern *new_pattern(const char *text, bool search, struct pattern
 		 len > PATTERN_MAX ? "pattern too long" : "out of memory");
 	if (!pattern || !translated || len > PATTERN_MAX)
 		goto fail;
-	out = pattern_translate(text, len, translated, error);
+	out = pattern_translate(text, len, false, translated, error);
 	if (out < 0)
 		goto fail;
-	pattern->search = search;
-	pattern->len = (size_t)out;
-	pattern->code = compile(translated, pattern->len,
+	pattern->code = compile(translated, (size_t)out,
 				search ? PCRE2_MATCH_INVALID_UTF
 				       : PCRE2_ANCHORED | PCRE2_ENDANCHORED,
 				error);
 	if (!pattern->code)
 		goto fail;
 	pcre2_pattern_info(pattern->code, PCRE2_INFO_CAPTURECOUNT, &pattern->groups);
-	pattern->risky = pattern_text_risky(translated, pattern->len);
-	pattern->text = realloc(translated, pattern->len + 1);
-	pattern->text = pattern->text ? pattern->text : translated;
-	translated = NULL;
+	pattern->risky = pattern_text_risky(translated, (size_t)out);
+	pattern->text = strdup(text);
 	pattern->context = new_context();
-	if (pattern->context)
+	if (pattern->text && pattern->context) {
+		free(translated);
 		return pattern;
+	}
 	snprintf(error->text, sizeof(error->text), "out of memory");
 fail:
 	free(translated);
@@ -176,17 +172,23 @@ static const pcre2_code *dfa_code(const struct pattern *pattern)
 	const pcre2_code *code = atomic_load_explicit(&own->dfa, memory_order_acquire);
 	struct pattern_error error;
 	char *text;
+	long len;
 
 	if (code)
 		return code;
-	/* What is fed piece by piece cannot have its end demanded by an option. */
-	text = malloc(pattern->len + 16);
+	text = malloc(PATTERN_OUT_MAX + 16);
 	if (!text)
 		return NULL;
+	/* What is fed piece by piece cannot have its end demanded by an option. */
 	memcpy(text, "(?:", 3);
-	memcpy(text + 3, pattern->text, pattern->len);
-	memcpy(text + 3 + pattern->len, ")\\z", 4);
-	code = publish(&own->dfa, compile(text, pattern->len + 6, PCRE2_ANCHORED, &error));
+	len = pattern_translate(pattern->text, strlen(pattern->text), true, text + 3, &error);
+	if (len >= 0) {
+		memcpy(text + 3 + len, ")\\z", 3);
+		/* What PCRE2 makes possessive, for the other matcher's sake, this one would recurse
+		 * into. */
+		code = publish(&own->dfa, compile(text, (size_t)len + 6,
+						  PCRE2_ANCHORED | PCRE2_NO_AUTO_POSSESS, &error));
+	}
 	free(text);
 	return code;
 }

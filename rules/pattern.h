@@ -67,10 +67,11 @@ bool pattern_risky(const struct pattern *pattern);
 /*
  * Translate RE2 into PCRE2 of the same meaning (under UTF, newline LF, DOLLAR_ENDONLY,
  * ALT_CIRCUMFLEX). `out` needs PATTERN_OUT_MAX bytes for `len` <= PATTERN_MAX. Returns the length,
- * or -1 with `error`.
+ * or -1 with `error`. `dfa`: in the form that suits PCRE2's DFA matcher.
  */
 #define PATTERN_OUT_MAX (PATTERN_MAX * 64)
-long pattern_translate(const char *text, size_t len, char *out, struct pattern_error *error)
+long pattern_translate(const char *text, size_t len, bool dfa, char *out,
+		       struct pattern_error *error)
     __attribute__((warn_unused_result));
 
 #endif

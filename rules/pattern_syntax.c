@@ -15,7 +15,11 @@
 
 #include "rules/utf8.h"
 
-#define MAX_REPEAT 1000 /* RE2's kMaxRepeat */
+#define MAX_REPEAT 1000 /* RE2's kMaxRepeat, for repetitions inside of repetitions together */
+#define MAX_DEPTH  512
+
+/* RE2 takes in what a class folds to before it negates it; PCRE2 folds what is left. */
+#define FOLDED "not supported: where case does not matter, "
 
 struct translation {
 	const char *at, *end;
@@ -23,6 +27,14 @@ struct translation {
 	size_t len;
 	unsigned depth;	 /* of open groups */
 	bool can_repeat; /* something stands here that a quantifier may follow */
+	bool dfa;	 /* for the DFA matcher: see wrap() */
+	size_t atom;	 /* where in `out` the last atom begins */
+	/* Flags as "(?i)", which a quantifier for what stands before them may follow. */
+	char pending[64];
+	bool quantified; /* the last atom has a quantifier */
+	bool folds; /* some flag made the case irrelevant */
+	/* Products of the counted repetitions: in the open groups, and of the last atom. */
+	unsigned repeats[MAX_DEPTH + 1], repeat;
 	struct pattern_error *error;
 };
 
@@ -57,6 +69,12 @@ static void put_char(struct translation *t, unsigned long code)
 	else
 		snprintf(text, sizeof(text), "\\x{%lX}", code);
 	put(t, text);
+}
+
+static void flush(struct translation *t)
+{
+	put(t, t->pending);
+	t->pending[0] = '\0';
 }
 
 static bool next_is(const struct translation *t, const char *text)
@@ -116,7 +134,7 @@ static int char_escape(struct translation *t, unsigned long c, unsigned long *co
 	known = c < 0x80 && c ? strchr(names, (int)c) : NULL;
 	if (known)
 		*code = (unsigned long)values[known - names];
-	else if (c < 0x80 && !isalnum((int)c) && c != '_')
+	else if (c < 0x80 && !isalnum((int)c))
 		*code = c;
 	else
 		return fail(t, "invalid escape sequence: \\%c", c < 0x80 ? (int)c : '?');
@@ -190,6 +208,8 @@ static int property(struct translation *t, bool negated)
 				    (int)(end - name), name);
 	if (!is_category(name, (size_t)(end - name)) && end - name < 3)
 		return fail(t, "invalid character class range: \\p{%.*s}", (int)(end - name), name);
+	if (t->folds && end - name == 2 && name[0] == 'L' && strchr("ult", name[1]))
+		return fail(t, FOLDED "\\p{%.2s}", name);
 	snprintf(text, sizeof(text), "\\%c{%s%.*s}", negated ? 'P' : 'p',
 		 is_category(name, (size_t)(end - name)) ? "" : "sc:", (int)(end - name), name);
 	put(t, text);
@@ -201,11 +221,40 @@ static int property(struct translation *t, bool negated)
 /* [:alpha:] inside a class. Returns 1 if there was one, 0 if not, -1 for an unknown name. */
 static int posix_class(struct translation *t)
 {
-	static const char *const all[] = {"alnum", "alpha", "ascii", "blank", "cntrl",
-					  "digit", "graph", "lower", "print", "punct",
-					  "space", "upper", "word",  "xdigit"};
+	/* As ranges: PCRE2's own negated ones leave out what is not ASCII. */
+	static const struct posix {
+		const char *name, *ranges, *others;
+	} all[] = {
+	    {"alnum", "0-9A-Za-z",
+	     "\\x{0}-\\x{2F}\\x{3A}-\\x{40}\\x{5B}-\\x{60}\\x{7B}-\\x{10FFFF}"},
+	    {"alpha", "A-Za-z",
+	     "\\x{0}-\\x{40}\\x{5B}-\\x{60}\\x{7B}-\\x{10FFFF}"},
+	    {"ascii", "\\x{0}-\\x{7F}",
+	     "\\x{80}-\\x{10FFFF}"},
+	    {"blank", "\\x{9}\\x{20}",
+	     "\\x{0}-\\x{8}\\x{A}-\\x{1F}\\x{21}-\\x{10FFFF}"},
+	    {"cntrl", "\\x{0}-\\x{1F}\\x{7F}",
+	     "\\x{20}-\\x{7E}\\x{80}-\\x{10FFFF}"},
+	    {"digit", "0-9",
+	     "\\x{0}-\\x{2F}\\x{3A}-\\x{10FFFF}"},
+	    {"graph", "\\x{21}-\\x{7E}",
+	     "\\x{0}-\\x{20}\\x{7F}-\\x{10FFFF}"},
+	    {"lower", "a-z",
+	     "\\x{0}-\\x{60}\\x{7B}-\\x{10FFFF}"},
+	    {"print", "\\x{20}-\\x{7E}",
+	     "\\x{0}-\\x{1F}\\x{7F}-\\x{10FFFF}"},
+	    {"punct", "\\x{21}-\\x{2F}\\x{3A}-\\x{40}\\x{5B}-\\x{60}\\x{7B}-\\x{7E}",
+	     "\\x{0}-\\x{20}0-9A-Za-z\\x{7F}-\\x{10FFFF}"},
+	    {"space", "\\x{9}-\\x{D}\\x{20}",
+	     "\\x{0}-\\x{8}\\x{E}-\\x{1F}\\x{21}-\\x{10FFFF}"},
+	    {"upper", "A-Z",
+	     "\\x{0}-\\x{40}\\x{5B}-\\x{10FFFF}"},
+	    {"word", "0-9A-Z\\x{5F}a-z",
+	     "\\x{0}-\\x{2F}\\x{3A}-\\x{40}\\x{5B}-\\x{5E}\\x{60}\\x{7B}-\\x{10FFFF}"},
+	    {"xdigit", "0-9A-Fa-f",
+	     "\\x{0}-\\x{2F}\\x{3A}-\\x{40}G-\\x{60}g-\\x{10FFFF}"},
+	};
 	const char *name = t->at + 2, *end;
-	char text[32];
 	bool negated;
 
 	if (!next_is(t, "[:"))
@@ -217,10 +266,12 @@ static int posix_class(struct translation *t)
 	negated = name < end && *name == '^';
 	name += negated;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		if (strlen(all[i]) != (size_t)(end - name) || memcmp(all[i], name, strlen(all[i])))
+		if (strlen(all[i].name) != (size_t)(end - name) ||
+		    memcmp(all[i].name, name, strlen(all[i].name)) != 0)
 			continue;
-		snprintf(text, sizeof(text), "[:%s%s:]", negated ? "^" : "", all[i]);
-		put(t, text);
+		if (negated && t->folds)
+			return fail(t, FOLDED "[:^%s:]", all[i].name);
+		put(t, negated ? all[i].others : all[i].ranges);
 		t->at = end + 2;
 		return 1;
 	}
@@ -250,9 +301,13 @@ static int class_escape(struct translation *t)
 	if (t->end - t->at < 2 || t->at[0] != '\\')
 		return 0;
 	if (t->at[1] == 'p' || t->at[1] == 'P') {
+		if (t->folds)
+			return fail(t, FOLDED "[\\%c]", t->at[1]);
 		t->at += 2;
 		return property(t, t->at[-1] == 'P') < 0 ? -1 : 1;
 	}
+	if (t->folds && strchr("DSW", t->at[1]))
+		return fail(t, FOLDED "[\\%c]", t->at[1]);
 	if (!perl_class(t, (unsigned char)t->at[1], true))
 		return 0;
 	t->at += 2;
@@ -322,6 +377,15 @@ static int group_name(struct translation *t, size_t skip)
 	return 0;
 }
 
+/* A group has been opened. */
+static int deeper(struct translation *t)
+{
+	if (t->depth == MAX_DEPTH)
+		return fail(t, "parentheses are nested deeper than %d", MAX_DEPTH);
+	t->repeats[++t->depth] = 1;
+	return 0;
+}
+
 /* "(?" has been seen: flags, with a colon or without. */
 static int group_flags(struct translation *t)
 {
@@ -332,33 +396,45 @@ static int group_flags(struct translation *t)
 	for (; at < t->end && (strchr("imsU", *at) || (*at == '-' && !minus)); at++)
 		minus |= *at == '-';
 	if (at == t->end || (*at != ':' && *at != ')') || at - from > 16 ||
-	    (at > from && at[-1] == '-') || (at == from && *at == ')')) {
+	    (at > from && at[-1] == '-')) {
 		int shown = (int)(t->end - t->at > 4 ? 4 : t->end - t->at);
 
 		return fail(t, "invalid or unsupported Perl syntax: %.*s", shown, t->at);
 	}
-	snprintf(text, sizeof(text), "(?%.*s%c", (int)(at - from), from, *at);
-	put(t, text);
+	for (const char *flag = from; flag < at && *flag != '-'; flag++)
+		t->folds |= *flag == 'i';
 	t->at = at + 1;
-	t->depth += *at == ':';
+	snprintf(text, sizeof(text), "(?%.*s%c", (int)(at - from), from, *at);
+	if (*at == ':') {
+		flush(t);
+		t->can_repeat = false;
+		put(t, text);
+		return deeper(t);
+	}
+	if (strlen(t->pending) + strlen(text) >= sizeof(t->pending))
+		flush(t);
+	if (at > from)
+		strcat(t->pending, text);
 	return 0;
 }
 
 static int open_group(struct translation *t)
 {
-	t->can_repeat = false;
-	if (next_is(t, "(?P<") ||
-	    (next_is(t, "(?<") && !next_is(t, "(?<=") && !next_is(t, "(?<!"))) {
-		t->depth++;
-		return group_name(t, next_is(t, "(?P<") ? 4 : 3);
-	}
-	if (next_is(t, "(?=") || next_is(t, "(?!") || next_is(t, "(?<"))
+	bool named = next_is(t, "(?P<") ||
+		     (next_is(t, "(?<") && !next_is(t, "(?<=") && !next_is(t, "(?<!"));
+
+	if (!named && (next_is(t, "(?=") || next_is(t, "(?!") || next_is(t, "(?<")))
 		return fail(t, "look-around assertions are not supported: %.*s",
 			    next_is(t, "(?<") ? 4 : 3, t->at);
-	if (next_is(t, "(?"))
+	if (!named && next_is(t, "(?"))
 		return group_flags(t);
+	flush(t);
+	t->can_repeat = false;
+	if (deeper(t) < 0)
+		return -1;
+	if (named)
+		return group_name(t, next_is(t, "(?P<") ? 4 : 3);
 	t->at++;
-	t->depth++;
 	put(t, "(");
 	return 0;
 }
@@ -367,7 +443,7 @@ static int open_group(struct translation *t)
 static int counted(struct translation *t, char *text, size_t size)
 {
 	const char *at = t->at + 1;
-	long low = 0, high = -1;
+	long low = 0, high = -1, most;
 	bool comma = false;
 
 	if (at == t->end || !isdigit((unsigned char)*at))
@@ -392,8 +468,31 @@ static int counted(struct translation *t, char *text, size_t size)
 		snprintf(text, size, "{%ld,}", low);
 	else
 		snprintf(text, size, "{%ld,%ld}", low, high);
+	most = comma && high >= 0 ? high : low;
+	if (t->can_repeat && most > 1) {
+		t->repeat *= (unsigned)most;
+		if (t->repeat > MAX_REPEAT)
+			return fail(t, "invalid repetition size: %s", text);
+		if (t->repeats[t->depth] < t->repeat)
+			t->repeats[t->depth] = t->repeat;
+	}
 	t->at = at + 1;
 	return 1;
+}
+
+/* The DFA matcher counts how often a single character was repeated by + or {n,}, and takes each count
+ * for another place to be at; it does not count groups. */
+static void wrap(struct translation *t, const char *quantifier)
+{
+	size_t len = strlen(quantifier);
+
+	if (!t->dfa || t->out[t->len - 1] == ')' ||
+	    !(*quantifier == '+' || (len > 2 && quantifier[len - 2] == ',')))
+		return;
+	memmove(t->out + t->atom + 3, t->out + t->atom, t->len - t->atom);
+	memcpy(t->out + t->atom, "(?:", 3);
+	t->len += 3;
+	put(t, ")");
 }
 
 static int quantifier(struct translation *t)
@@ -407,6 +506,10 @@ static int quantifier(struct translation *t)
 		if (is_count < 0)
 			return -1;
 		if (!is_count) {
+			flush(t);
+			t->atom = t->len;
+			t->repeat = 1;
+			t->quantified = false;
 			put_char(t, take_char(t));
 			t->can_repeat = true;
 			return 0;
@@ -417,6 +520,11 @@ static int quantifier(struct translation *t)
 	if (!t->can_repeat)
 		return fail(t, "missing argument to repetition operator: %.*s", (int)(t->at - from),
 			    from);
+	if (t->quantified || strchr(t->pending, 'U'))
+		return fail(t, "not supported: a quantifier behind flags: %.32s%.16s", t->pending,
+			    text);
+	t->quantified = true;
+	wrap(t, text);
 	put(t, text);
 	if (next_is(t, "?")) {
 		t->at++;
@@ -436,6 +544,7 @@ static int quantifier(struct translation *t)
 static void quoted(struct translation *t)
 {
 	while (t->at < t->end && !next_is(t, "\\E")) {
+		t->atom = t->len;
 		put_char(t, take_char(t));
 		t->can_repeat = true;
 	}
@@ -455,8 +564,6 @@ static int escape(struct translation *t)
 		quoted(t);
 		return 0;
 	}
-	if (c == 'E')
-		return 0;
 	t->can_repeat = true;
 	if (c == 'p' || c == 'P')
 		return property(t, c == 'P');
@@ -479,7 +586,9 @@ static int close_group(struct translation *t)
 {
 	if (!t->depth)
 		return fail(t, "unexpected )");
-	t->depth--;
+	t->repeat = t->repeats[t->depth--];
+	if (t->repeats[t->depth] < t->repeat)
+		t->repeats[t->depth] = t->repeat;
 	t->at++;
 	put(t, ")");
 	t->can_repeat = true;
@@ -488,6 +597,12 @@ static int close_group(struct translation *t)
 
 static int step(struct translation *t)
 {
+	if (!strchr("*+?{(", *t->at) || !*t->at) {
+		flush(t);
+		t->atom = t->len;
+		t->repeat = 1;
+		t->quantified = false;
+	}
 	switch (*t->at) {
 	case '\\':
 		return escape(t);
@@ -527,14 +642,18 @@ static int step(struct translation *t)
 	return 0;
 }
 
-long pattern_translate(const char *text, size_t len, char *out, struct pattern_error *error)
+long pattern_translate(const char *text, size_t len, bool dfa, char *out,
+		       struct pattern_error *error)
 {
-	struct translation t = {.at = text, .end = text + len, .out = out, .error = error};
+	struct translation t = {
+	    .at = text, .end = text + len, .out = out, .dfa = dfa, .error = error};
 
 	error->text[0] = '\0';
+	t.repeats[0] = t.repeat = 1;
 	while (t.at < t.end)
 		if (step(&t) < 0)
 			return -1;
+	flush(&t);
 	if (t.depth) {
 		fail(&t, "missing closing )");
 		return -1;

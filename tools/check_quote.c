@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/check_quote.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "rules/slurp.h"
 #include "rules/utf8.h"
 
-#define COLUMNS 160 /* bytes of a line that are shown */
+#define COLUMNS 160 /* characters of a line that are shown */
 
 /* Read a file unless it is the present one. Returns whether there is a text. */
 static int open_file(struct quote *quote, const char *file)
@@ -43,31 +44,52 @@ static const char *find_line(struct quote *quote, int line)
 	return quote->at < quote->len ? quote->text + quote->at : NULL;
 }
 
+/* Characters that a terminal would act on: C0, DEL, C1, and what turns the direction of text. */
+static bool is_control(unsigned long c)
+{
+	return (c < 0x20 && c != '\t') || (c >= 0x7f && c < 0xa0) ||
+	       (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/* Without trailing blanks. A line of megabytes with as many errors is looked at no further than it
+ * is shown. */
+static size_t line_length(const char *text)
+{
+	size_t len = 0;
+
+	while (len <= COLUMNS * 4 && text[len] && text[len] != '\r' && text[len] != '\n')
+		len++;
+	while (len && strchr(" \t", text[len - 1]))
+		len--;
+	return len;
+}
+
 void quote_print(struct quote *quote, const char *file, int line, FILE *out)
 {
-	const char *text, *cut = "";
-	size_t len;
+	const char *text;
+	size_t len, columns = 0, n;
 
 	if (!file || line < 1 || !open_file(quote, file))
 		return;
 	text = find_line(quote, line);
 	if (!text)
 		return;
-	len = strcspn(text, "\r\n");
-	while (len && strchr(" \t", text[len - 1]))
-		len--;
+	len = line_length(text);
 	if (!len)
 		return;
-	if (len > COLUMNS) {
-		len = utf8_valid_prefix(text, COLUMNS);
-		cut = "...";
-	}
 	fprintf(out, "%6d | ", line);
-	for (size_t i = 0; i < len; i++)
-		putc(((unsigned char)text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f ? '?'
-											  : text[i],
-		     out);
-	fprintf(out, "%s\n", cut);
+	for (size_t i = 0; i < len; i += n) {
+		n = utf8_char_len(text + i, len - i);
+		if (!n || columns++ == COLUMNS) { /* none: cut amid a character */
+			fputs("...", out);
+			break;
+		}
+		if (is_control(utf8_decode(text + i, n)))
+			putc('?', out);
+		else
+			fwrite(text + i, 1, n, out);
+	}
+	putc('\n', out);
 }
 
 void quote_release(struct quote *quote)

@@ -5,6 +5,7 @@
  * Diagnostics go to standard error, or as JSON to standard output; answers go to standard output.
  */
 #include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,8 +93,6 @@ static void print_text(const struct diags *diags, const struct options *options)
 		quote_print(&quote, diag->file, diag->line, stderr);
 	}
 	quote_release(&quote);
-	if (diags->lost)
-		fputs("error: out of memory\n", stderr);
 }
 
 static void print_json(const struct diags *diags, const struct options *options)
@@ -161,11 +160,13 @@ static int run(struct options *options)
 		print_json(&diags, options);
 	else
 		print_text(&diags, options);
+	if (diags.lost)
+		fputs("error: out of memory\n", stderr);
 	/* An answer counts; what could be said against the rules was said. */
-	if (rules && (!validate || !diags.errors) && !(options->strict && diags.warnings))
+	if (rules && (!validate || (!diags.errors && !(options->strict && diags.warnings))))
 		status = EXIT_USABLE;
 	if (rules && answer(rules, options) < 0) {
-		fputs("meshshim-check: out of memory\n", stderr);
+		fprintf(stderr, "meshshim-check: %s\n", strerror(errno));
 		status = EXIT_ERRORS;
 	}
 	rules_unref(rules);
@@ -246,6 +247,8 @@ static int take_positional(struct options *options, char *const *args, int n, ch
 {
 	int used = 0;
 
+	if (options->mode == MODE_GRAPH && options->json)
+		return usage_error("--graph has no JSON form", NULL);
 	if (options->mode == MODE_EXPLAIN) {
 		used = take_request(options, args, n);
 		if (used < 0)

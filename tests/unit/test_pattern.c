@@ -94,6 +94,123 @@ static const struct {
     {"", "", true},
 };
 
+/* The table that RE2 itself is asked, too. */
+static const struct {
+	const char *pattern, *text;
+	int match; /* -1: refused */
+} rows[] = {
+#define ROW(pattern, text, match) {pattern, text, match},
+#include "tests/re2/table.def"
+#undef ROW
+};
+
+START_TEST(table)
+{
+	struct pattern_error error;
+	struct pattern *pattern = pattern_new(rows[_i].pattern, &error);
+	int match =
+	    pattern ? (int)pattern_match(pattern, rows[_i].text, strlen(rows[_i].text)) : -1;
+
+	ck_assert_msg(match == rows[_i].match, "/%s/ on \"%s\": %d %s", rows[_i].pattern,
+		      rows[_i].text, match, pattern ? "" : error.text);
+	ck_assert(pattern || error.text[0]);
+	pattern_free(pattern);
+}
+END_TEST
+
+/* What makes a backtracking matcher explode has RE2's answer, and no bound is hit. */
+static const struct {
+	const char *pattern, *piece; /* repeated to 8 KB */
+	const char *tail;
+	bool match;
+} explosive[] = {
+    {"(a+)+$", "a", "", true},		 {"(a+)+$", "a", "!", false},
+    {"(a|aa)+$", "a", "", true},	 {"(a|aa)+$", "a", "!", false},
+    {"(a?){50}a{50}", "a", "", false},	 {"((a*)*)*b", "a", "b", true},
+    {"((a*)*)*b", "a", "c", false},	 {"([a-z]+)*\\d", "ab", "", false},
+    {"([a-z]+)*\\d", "ab", "7", true},	 {"(x+x+)+y", "x", "", false},
+    {"(.*)*x", "xy", "", false},	 {".*.*.*.*=x", "a", "=x", true},
+    {"(a|b|ab)*c", "ab", "", false},	 {"(\xc3\xa9+)+\\d", "\xc3\xa9", "", false},
+    {"(a{2,})+b", "a", "", false},
+};
+
+START_TEST(explosion)
+{
+	struct pattern_error error;
+	struct pattern *pattern = pattern_new(explosive[_i].pattern, &error);
+	char text[8300] = "";
+
+	ck_assert_msg(pattern, "%s", error.text);
+	while (strlen(text) < 8192)
+		strcat(text, explosive[_i].piece);
+	strcat(text, explosive[_i].tail);
+	ck_assert_int_eq(pattern_match(pattern, text, strlen(text)),
+			 explosive[_i].match ? PATTERN_MATCH : PATTERN_NO_MATCH);
+	ck_assert(!pattern_risky(pattern));
+	pattern_free(pattern);
+}
+END_TEST
+
+static const struct {
+	const char *pattern, *text, *rewrite, *out; /* NULL: nothing to replace */
+} replacements[] = {
+    {"e", "/newforreg2_endpoint/tee", "X", "/nXwforrXg2_Xndpoint/tXX"},
+    {"^/users/([^/]+)/(.*)$", "/users/joe/x", "/\\2/of/\\1", "/x/of/joe"},
+    {"b*", "abc", "-", "-a-c-"},
+    {"", "ab", "-", "-a-b-"},
+    {"", "\xc3\xa9", "-", "-\xc3\xa9-"},
+    {"(a)|b", "ab", "[\\1]", "[a][]"},
+    {"a", "aaa", "", ""},
+    {"a", "a", "\\\\\\0", "\\a"},
+    {"x", "abc", "y", NULL},
+    {"(?i)A", "aAb", "<\\0>", "<a><A>b"},
+    {"/+", "//a///b", "/", "/a/b"},
+};
+
+START_TEST(replacing)
+{
+	struct pattern_error error;
+	struct pattern *pattern = pattern_new_search(replacements[_i].pattern, &error);
+	const char *text = replacements[_i].text;
+	enum pattern_result result;
+	char *out = NULL;
+	size_t len = 0;
+
+	ck_assert_msg(pattern, "%s", error.text);
+	ck_assert(pattern_check_rewrite(pattern, replacements[_i].rewrite, &error));
+	result = pattern_replace(pattern, text, strlen(text), replacements[_i].rewrite, &out, &len);
+	ck_assert_int_eq(result, replacements[_i].out ? PATTERN_MATCH : PATTERN_NO_MATCH);
+	if (replacements[_i].out) {
+		ck_assert_uint_eq(len, strlen(replacements[_i].out));
+		ck_assert_mem_eq(out, replacements[_i].out, len);
+	}
+	free(out);
+	pattern_free(pattern);
+}
+END_TEST
+
+START_TEST(bad_rewrites)
+{
+	struct pattern_error error;
+	struct pattern *pattern = pattern_new_search("(a)", &error);
+	char text[4096], *out;
+	size_t len;
+
+	ck_assert(!pattern_check_rewrite(pattern, "\\", &error));
+	ck_assert(!pattern_check_rewrite(pattern, "\\x", &error));
+	ck_assert(!pattern_check_rewrite(pattern, "\\2", &error));
+	ck_assert_str_eq(error.text, "Rewrite schema requests 2 matches, but the regexp only has 1 "
+				     "parenthesized subexpressions");
+	/* 4 KB that would become 200 KB. */
+	memset(text, 'a', sizeof(text));
+	ck_assert_int_eq(pattern_replace(pattern, text, sizeof(text),
+					 "01234567890123456789012345678901234567890123456789", &out,
+					 &len),
+			 PATTERN_LIMIT);
+	pattern_free(pattern);
+}
+END_TEST
+
 START_TEST(meaning)
 {
 	struct pattern_error error;
@@ -151,7 +268,6 @@ static const struct {
     {"\\N", "invalid escape sequence: \\N"},
     {"\\e", "invalid escape sequence: \\e"},
     {"\\cA", "invalid escape sequence: \\c"},
-    {"\\_", "invalid escape sequence: \\_"},
     {"[\\b]", "invalid escape sequence: \\b"},
     {"[\\Qa\\E]", "invalid escape sequence: \\Q"},
     {"\\x4", "invalid escape sequence: \\x"},
@@ -288,6 +404,11 @@ Suite *pattern_suite(void)
 	TCase *tcase = tcase_create("pattern");
 
 	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, table, 0, (int)(sizeof(rows) / sizeof(rows[0])));
+	tcase_add_loop_test(tcase, explosion, 0, (int)(sizeof(explosive) / sizeof(explosive[0])));
+	tcase_add_loop_test(tcase, replacing, 0,
+			    (int)(sizeof(replacements) / sizeof(replacements[0])));
+	tcase_add_test(tcase, bad_rewrites);
 	tcase_add_loop_test(tcase, meaning, 0, (int)(sizeof(matches) / sizeof(matches[0])));
 	tcase_add_loop_test(tcase, refusal, 0, (int)(sizeof(refused) / sizeof(refused[0])));
 	tcase_add_loop_test(tcase, bounded, 0, 9);
