@@ -66,6 +66,7 @@ static size_t line_length(const char *text)
 
 void quote_print(struct quote *quote, const char *file, int line, FILE *out)
 {
+	char shown[COLUMNS * 4 + sizeof("...")], *at = shown;
 	const char *text;
 	size_t len, columns = 0, n;
 
@@ -77,19 +78,19 @@ void quote_print(struct quote *quote, const char *file, int line, FILE *out)
 	len = line_length(text);
 	if (!len)
 		return;
-	fprintf(out, "%6d | ", line);
 	for (size_t i = 0; i < len; i += n) {
 		n = utf8_char_len(text + i, len - i);
 		if (!n || columns++ == COLUMNS) { /* none: cut amid a character */
-			fputs("...", out);
+			at = stpcpy(at, "...");
 			break;
 		}
 		if (is_control(utf8_decode(text + i, n)))
-			putc('?', out);
+			*at++ = '?';
 		else
-			fwrite(text + i, 1, n, out);
+			at = mempcpy(at, text + i, n);
 	}
-	putc('\n', out);
+	/* In one piece: standard error has no buffer. */
+	fprintf(out, "%6d | %.*s\n", line, (int)(at - shown), shown);
 }
 
 void quote_release(struct quote *quote)

@@ -176,6 +176,22 @@ expect "JSON" 1 --format json bad.unknown-key.cfg no-such.cfg <<'OUT'
 ]
 OUT
 
+# --- bodies of direct responses --------------------------------------------
+# body SIZE: a rule file with a directResponse of that many bytes.
+body() {
+	printf 'virtualServices = ( { name = "web"; hosts = [ "web" ]; http = (\n'
+	printf '  { directResponse = { status = 200; body = { string = "'
+	head -c "$1" /dev/zero | tr '\0' x
+	printf '"; }; }; }\n); } );\n'
+}
+body 1000000 >"$tmp/body.cfg"
+expect "directResponse of 1 MB" 1 "$tmp/body.cfg" <<OUT
+$tmp/body.cfg:2: error: [IST0106] large direct_responses may impact control plane performance, must be less than 1MB
+OUT
+body 100001 >"$tmp/body.cfg"
+expect "directResponse of more than 100 kB" 1 -q --strict "$tmp/body.cfg" <<OUT
+$tmp/body.cfg:2: warning: [IST0133] large direct_responses may impact control plane performance
+OUT
 # --- scale -----------------------------------------------------------------
 awk 'BEGIN {
 	n = 10000
