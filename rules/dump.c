@@ -160,8 +160,8 @@ static void put_indent(struct dump *dump, unsigned indent)
 }
 
 /*
- * A value of `key`, or without a key a group of `schema`, on one line; NULL when that takes more than
- * `room` columns. malloc'd.
+ * A value of `key`, or without a key a group of `schema`, on one line; NULL when that takes more
+ * than `room` columns. malloc'd.
  */
 static char *one_line(struct dump *dump, const struct key *key, const struct schema *schema,
 		      const void *value, size_t room)
@@ -196,8 +196,8 @@ static bool are_rows(struct dump *dump, const struct key *key, const struct list
 		     unsigned indent)
 {
 	for (size_t i = 0; i < list->n; i++) {
-		char *line = one_line(dump, NULL, key->group, dump_item(key, list, i),
-				      room_after(indent));
+		char *line =
+		    one_line(dump, NULL, key->group, dump_item(key, list, i), room_after(indent));
 
 		if (!line)
 			return false;

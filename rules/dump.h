@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A rule set as text again, by the tables that read it: the canonical rule file, which reads back to
- * the same bytes, and JSON in Istio's own shape.
+ * A rule set as text again, by the tables that read it: the canonical rule file, which reads back
+ * to the same bytes, and JSON in Istio's own shape.
  *
  * Canonical: only what was written, keys in the order of the tables, Istio's spelling of names,
  * durations as protobuf's JSON has them, files that were relative to their rule file absolute. A

@@ -77,8 +77,8 @@ char *dump_absolute(const struct text *text)
 	const char *slash = strrchr(text->where.file, '/');
 	char *beside, *directory, *path = NULL;
 
-	beside = slash ? strndup(text->where.file, (size_t)(slash - text->where.file) + 1)
-		       : strdup(".");
+	beside =
+	    slash ? strndup(text->where.file, (size_t)(slash - text->where.file) + 1) : strdup(".");
 	directory = beside ? realpath(beside, NULL) : NULL;
 	if (directory &&
 	    asprintf(&path, "%s/%s", strcmp(directory, "/") ? directory : "", text->s) < 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From left to right: what programs ask for, the routes of its VirtualService with their conditions,
- * the clusters that they lead to, and how these are reached. Hosts come in the order of their names,
- * clusters below their hosts, routes as they were written, so that the picture of equal rules is
- * equal text.
+ * From left to right: what programs ask for, the routes of its VirtualService with their
+ * conditions, the clusters that they lead to, and how these are reached. Hosts come in the order of
+ * their names, clusters below their hosts, routes as they were written, so that the picture of
+ * equal rules is equal text.
  *
  * Nodes are named by what they are ("host web", "http web 0", "cluster api:443"). Escapes mean the
  * same in names and labels, and names are never seen.

@@ -332,6 +332,9 @@ static void read_entry(struct reader *reader, const struct schema *schema, const
 	value = find_key(&owner, &part, "value");
 	if (value)
 		read_value(reader, owner, value, node, part);
+	else if (kind_of(reader, node) == TREE_GROUP && member_of(reader, node, "name"))
+		reader_refuse(reader, &text->where, "unknown key \"name\" in %s: the name is \"%.200s\"",
+			      schema->name, text->s ? text->s : "");
 	else if (kind_of(reader, node) == TREE_GROUP)
 		read_members(reader, schema, node, out);
 	else if (kind_of(reader, node) != TREE_NONE)

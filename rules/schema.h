@@ -169,6 +169,7 @@ void check_duration(struct reader *reader, void *duration); /* at least 1 ms, in
 void check_not_negative(struct reader *reader, struct number *number, const char *what);
 void check_namespace(struct reader *reader, void *text);
 void check_export_to(struct reader *reader, void *list); /* struct list of struct text */
+void check_service_export_to(struct reader *reader, void *list); /* the same, "~" allowed */
 
 /* The sum of the weights of several destinations; 0 for a single one. spec_action.c */
 uint64_t check_weights(struct reader *reader, const struct list *destinations);

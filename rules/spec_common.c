@@ -7,6 +7,8 @@
 #include "rules/schema.h"
 
 #define MILLISECOND 1000000
+#define PREFIX_MAX  253
+#define LABEL_MAX   63
 
 void check_port_number(struct reader *reader, void *value)
 {
@@ -78,66 +80,115 @@ void check_namespace(struct reader *reader, void *value)
 			     namespace->s);
 }
 
-/* exportTo: names of namespaces, or one of "*", "." and "~". */
-void check_export_to(struct reader *reader, void *value)
+/* ---- exportTo ----------------------------------------------------------------------------- */
+
+/* One entry: a namespace, "*", "." or, of a service entry alone, "~". */
+static void check_export_entry(struct reader *reader, const struct text *entry, bool service)
 {
-	const struct list *list = value;
+	if (!strcmp(entry->s, "*") || !strcmp(entry->s, "."))
+		return;
+	if (strcmp(entry->s, "~") != 0 && !hostname_is_port_name(entry->s)) /* as a namespace */
+		reader_error(reader, &entry->where,
+			     "only .,*, or a valid DNS 1123 label is allowed as exportTo entry");
+	else if (!strcmp(entry->s, "~") && !service)
+		reader_error(reader, &entry->where,
+			     "exportTo ~ (none) is not allowed for Istio configuration objects");
+}
+
+/* A table, as the list may be long. */
+static void check_export_list(struct reader *reader, const struct list *list, bool service)
+{
 	const struct text *items = list->items;
 	bool all = false, none = false;
+	struct table seen;
 
+	table_init(&seen);
 	for (size_t i = 0; i < list->n; i++) {
-		all |= !strcmp(items[i].s, "*");
-		none |= !strcmp(items[i].s, "~");
-		if (strcmp(items[i].s, "*") != 0 && strcmp(items[i].s, "~") != 0 &&
-		    strcmp(items[i].s, ".") != 0 && !hostname_is_port_name(items[i].s))
-			reader_error(reader, &items[i].where, "invalid namespace in exportTo: %s",
-				     items[i].s);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(items[i].s, items[j].s)) {
-				reader_error(reader, &items[i].where,
-					     "duplicate entries in exportTo: %s", items[i].s);
-				break;
-			}
+		const char *entry = items[i].s;
+
+		if (table_get(&seen, entry, strlen(entry))) {
+			reader_error(reader, &items[i].where,
+				     "duplicate entries in exportTo for entry %s", entry);
+			continue;
+		}
+		if (table_put(&seen, entry, strlen(entry), (void *)entry) < 0)
+			reader_oom(reader);
+		check_export_entry(reader, &items[i], service);
+		all |= !strcmp(entry, "*");
+		none |= service && !strcmp(entry, "~");
 	}
+	table_release(&seen);
+	if (list->n > 1 && all)
+		reader_error(reader, &list->where,
+			     "cannot have both public (*) and non-public exportTo values for a "
+			     "resource");
 	if (list->n > 1 && none)
 		reader_error(reader, &list->where,
-			     "either no visibility (~) or a list of namespaces, not both");
-	else if (list->n > 1 && all)
-		reader_error(reader, &list->where,
-			     "either one * or a list of namespaces, not both");
+			     "cannot export service entry to no one (~) and someone");
 	if (list->n)
 		reader_say(reader, SEVERITY_WARNING, NULL, &list->where,
 			   "exportTo has no effect here: there are no namespaces");
 }
 
+void check_export_to(struct reader *reader, void *list)
+{
+	check_export_list(reader, list, false);
+}
+
+void check_service_export_to(struct reader *reader, void *list)
+{
+	check_export_list(reader, list, true);
+}
+
 /* ---- labels ------------------------------------------------------------------------------- */
 
-static bool is_label_text(const char *text, size_t len)
+/* Letters, digits, "-", "_" and "."; the first and the last a letter or digit. */
+static bool is_qualified_name(const char *text)
 {
+	size_t len = strlen(text);
+
 	for (size_t i = 0; i < len; i++)
 		if (!isalnum((unsigned char)text[i]) &&
 		    (!strchr("-_.", text[i]) || !i || i == len - 1))
 			return false;
-	return len <= 63;
+	return len > 0;
+}
+
+/* DNS labels with dots between them: what may stand before the slash. */
+static bool is_dns_prefix(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		bool edge = !i || i == len - 1 || text[i - 1] == '.' || text[i + 1] == '.';
+
+		if (!isalnum((unsigned char)text[i]) && (edge || !strchr("-.", text[i])))
+			return false;
+	}
+	return len > 0;
 }
 
 /* [prefix/]name, as Kubernetes has it. */
 static void check_label_name(struct reader *reader, void *value)
 {
 	const struct text *name = value;
-	const char *slash = strrchr(name->s, '/');
+	const char *slash = strchr(name->s, '/');
 	const char *tail = slash ? slash + 1 : name->s;
 
-	if (!*tail || !is_label_text(tail, strlen(tail)) || slash == name->s ||
-	    (slash && slash - name->s > 253))
+	if (!is_qualified_name(tail) ||
+	    (slash && !is_dns_prefix(name->s, (size_t)(slash - name->s))))
 		reader_error(reader, &name->where, "invalid tag key: \"%s\"", name->s);
+	else if (slash && slash - name->s > PREFIX_MAX)
+		reader_error(reader, &name->where, "invalid tag key: \"%s\" (DNS prefix is too long)",
+			     name->s);
+	else if (strlen(tail) > LABEL_MAX)
+		reader_error(reader, &name->where, "invalid tag key: \"%s\" (name is too long)",
+			     name->s);
 }
 
 static void check_label_value(struct reader *reader, void *value)
 {
 	const struct text *text = value;
 
-	if (!is_label_text(text->s, strlen(text->s)))
+	if (*text->s && !is_qualified_name(text->s))
 		reader_error(reader, &text->where, "invalid tag value: \"%s\"", text->s);
 }
 

@@ -8,7 +8,8 @@
 #include "rules/hostname.h"
 #include "rules/schema.h"
 
-#define NO_HOST "service entry must have at least one host"
+#define NO_HOST    "service entry must have at least one host"
+#define NO_ADDRESS "address is required"
 
 /* ---- values ------------------------------------------------------------------------------- */
 
@@ -33,9 +34,6 @@ static void check_service_hosts(struct reader *reader, void *value)
 			reader_error(reader, &items[i].where, "invalid host *");
 			continue;
 		}
-		if (items[i].s[0] == '*' && items[i].s[1] != '.')
-			reader_warning(reader, &items[i].where,
-				       "partial wildcard \"%s\" not allowed", items[i].s);
 		items[kept++] = items[i];
 	}
 	hosts->n = kept;
@@ -129,7 +127,7 @@ static void check_endpoint_weight(struct reader *reader, void *value)
 
 static const struct key workload_entry_keys[] = {
     KEY_TEXT(struct workload_entry, address, "address",
-	     .required = "endpoint must have an address"),
+	     .required = NO_ADDRESS),
     KEY_MAP(struct workload_entry, ports, "ports", endpoint_port_schema),
     KEY_MAP(struct workload_entry, labels, "labels", label_schema),
     KEY_NUMBER(struct workload_entry, weight, "weight", .check = check_endpoint_weight,
@@ -153,7 +151,7 @@ static const struct key service_entry_keys[] = {
     KEY_CHOICE(struct service_entry, resolution, "resolution", resolutions),
     KEY_GROUPS(struct service_entry, endpoints, "endpoints", workload_entry_schema),
     KEY_TEXTS(struct service_entry, subject_alt_names, "subjectAltNames"),
-    KEY_TEXTS(struct service_entry, export_to, "exportTo", .check = check_export_to),
+    KEY_TEXTS(struct service_entry, export_to, "exportTo", .check = check_service_export_to),
     KEY_REFUSED("workloadSelector", "there are no workloads to select, list the addresses as "
 				    "endpoints instead",
 		.offset = offsetof(struct service_entry, has_selector)),
@@ -251,11 +249,13 @@ static void check_unix(struct reader *reader, const struct service_entry *entry,
 	const struct where *where = &endpoint->address.where;
 	const char *path = endpoint->address.s + strlen("unix://");
 
-	if (path[0] != '/')
+	if (!*path)
+		reader_error(reader, where, "unix address must not be empty");
+	else if (path[0] != '/' || path[strlen(path) - 1] == '/')
 		reader_error(reader, where, "%s is not an absolute path to a file", path);
 	if (endpoint->ports.n)
 		reader_error(reader, &endpoint->ports.where,
-			     "unix endpoint %s must not include ports", path);
+			     "unix endpoint %s must not include ports", endpoint->address.s);
 	if (entry->ports.n != 1)
 		reader_error(reader, where, "exactly 1 service port required for unix endpoints");
 	reader_gap(reader, where, "WorkloadEntry", "address", "unix://");
@@ -277,6 +277,8 @@ static void check_endpoint(struct reader *reader, const struct service_entry *en
 		return;
 	if (!strncmp(address, "unix://", 7) && resolution_of(entry) == RESOLUTION_STATIC)
 		check_unix(reader, entry, endpoint);
+	else if (resolution_of(entry) == RESOLUTION_STATIC && !*address)
+		reader_error(reader, &endpoint->address.where, NO_ADDRESS);
 	else if (resolution_of(entry) == RESOLUTION_STATIC)
 		reader_error(reader, &endpoint->address.where,
 			     "endpoint address \"%s\" is not a valid IP address", address);
@@ -369,25 +371,43 @@ static void check_endpoints(struct reader *reader, const struct service_entry *e
 	}
 }
 
-/* Istio's wording for several hosts: only HTTP and TLS carry a name that tells them apart. */
+/* Names tell several hosts apart where the protocol carries one: with HTTP and TLS. The warning is
+ * about addresses, and Istio counts TLS as TCP there. */
 static void check_several_hosts(struct reader *reader, const struct service_entry *entry)
 {
 	const struct service_port *ports = entry->ports.items;
-	size_t i;
+	const struct service_port *nameless = NULL;
+	bool tcp = false;
 
-	for (i = 0; i < entry->ports.n; i++)
-		if (service_protocol(&ports[i]) == PROTOCOL_TCP ||
-		    service_protocol(&ports[i]) == PROTOCOL_AUTO)
-			break;
-	if (entry->hosts.n < 2 || i == entry->ports.n)
+	for (size_t i = 0; i < entry->ports.n; i++) {
+		enum protocol protocol = service_protocol(&ports[i]);
+
+		tcp |= protocol == PROTOCOL_TCP || protocol == PROTOCOL_TLS;
+		if (!nameless && (protocol == PROTOCOL_TCP || protocol == PROTOCOL_AUTO))
+			nameless = &ports[i];
+	}
+	if (entry->hosts.n < 2)
 		return;
-	if (resolves_dns(entry) && entry->addresses.n)
+	if (tcp && resolves_dns(entry) && entry->addresses.n)
 		reader_warning(reader, &entry->hosts.where,
 			       "service entry can not have more than one host specified "
 			       "simultaneously with address and tcp port");
-	if (resolution_of(entry) != RESOLUTION_NONE)
-		reader_error(reader, &ports[i].where,
+	if (nameless && resolution_of(entry) != RESOLUTION_NONE)
+		reader_error(reader, &nameless->where,
 			     "multiple hosts provided with non-HTTP, non-TLS ports");
+}
+
+/* "*x.example.com" covers more than it looks like. */
+static void check_partial_wildcards(struct reader *reader, const struct service_entry *entry)
+{
+	const struct text *hosts = entry->hosts.items;
+
+	if (resolution_of(entry) == RESOLUTION_DYNAMIC_DNS)
+		return;
+	for (size_t i = 0; i < entry->hosts.n; i++)
+		if (hosts[i].s[0] == '*' && hosts[i].s[1] != '.')
+			reader_warning(reader, &hosts[i].where,
+				       "partial wildcard \"%s\" not allowed", hosts[i].s);
 }
 
 /* Each exact host gets an address of its own (Istio's auto-allocation), except where Istio gives
@@ -447,6 +467,7 @@ static void check_service_entry(struct reader *reader, void *group)
 	for (size_t i = 0; i < entry->ports.n; i++)
 		if (!ports[i].protocol.where.file)
 			reader_gap(reader, &ports[i].where, "ServicePort", "protocol", "(none)");
+	check_partial_wildcards(reader, entry);
 	check_addresses(reader, entry);
 	check_duplicate_ports(reader, entry);
 	check_endpoints(reader, entry);

@@ -20,6 +20,7 @@
 #include "shim/fork.h"
 #include "shim/hook.h"
 #include "shim/log.h"
+#include "shim/mesh.h"
 #include "shim/process.h"
 #include "shim/registry.h"
 
@@ -157,7 +158,7 @@ static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const st
 		error = errno;
 	/* An interrupted connect goes on by itself, as a non-blocking one does. */
 	if (!fresh || (error != 0 && error != EINPROGRESS && error != EINTR)) {
-		rules_unref(rules);
+		mesh_rules_unref(rules);
 		return error;
 	}
 	struct sockaddr_storage local = {0};
@@ -189,12 +190,12 @@ static int bridge_connect(int fd, const struct sockaddr *to, socklen_t len, stru
 	/* The bridge would be our parent's, and nothing may be started in its name. */
 	if (process_check() == PROCESS_VFORKED) {
 		decision->reason = "a child made by vfork(2) cannot use the bridge";
-		rules_unref(rules);
+		mesh_rules_unref(rules);
 		return refuse(to, len, decision, LOG_WARN);
 	}
 	if (find_door(fd, to, len, &door, &err) < 0) {
 		log_error("%s:%u: %s", decision->name, decision->port, err.text);
-		rules_unref(rules);
+		mesh_rules_unref(rules);
 		return err.code ? err.code : ECONNREFUSED;
 	}
 	warn_if_bound_to_device(fd, decision);
@@ -216,7 +217,7 @@ static bool is_mesh_address(const struct sockaddr *to, socklen_t len)
 	struct rules *rules = mesh_rules();
 	bool found = rules && registry_reverse(rules, to, len, name);
 
-	rules_unref(rules);
+	mesh_rules_unref(rules);
 	return found;
 }
 
@@ -249,7 +250,7 @@ static bool connect_tcp(int fd, const struct sockaddr *to, socklen_t len, int *e
 	case ROUTE_UNTOUCHED:
 		break;
 	}
-	rules_unref(rules);
+	mesh_rules_unref(rules);
 	return decision.to != ROUTE_UNTOUCHED;
 }
 
@@ -264,7 +265,7 @@ static bool connect_datagram_is_refused(int fd, const struct sockaddr *to, sockl
 		log_warn("a datagram socket was refused its connection: there are no rules");
 		return true;
 	}
-	rules_unref(rules);
+	mesh_rules_unref(rules);
 	return datagram_is_refused(fd, to, len);
 }
 

@@ -229,6 +229,13 @@ static void complain(const struct diags *diags)
 		log_error("%s%s%s", place, text, fate);
 }
 
+void mesh_rules_unref(struct rules *rules)
+{
+	fork_hold();
+	rules_unref(rules);
+	fork_release();
+}
+
 /* What is wrong with rules that can be used all the same. */
 static void log_diags(const struct diags *diags)
 {
@@ -250,7 +257,7 @@ static struct rules *refuse_gaps(struct rules *fresh, struct diags *diags)
 {
 	if (!fresh || !rules_gaps(fresh, SEVERITY_REJECTED, diags))
 		return fresh;
-	rules_unref(fresh);
+	mesh_rules_unref(fresh);
 	return NULL;
 }
 
@@ -278,7 +285,7 @@ __attribute__((noinline)) static void load(const struct err *unusable)
 		struct rules *old = in_force;
 
 		in_force = fresh; /* first: a child may be forked while the old ones are freed */
-		rules_unref(old);
+		mesh_rules_unref(old);
 	} else {
 		complain(&diags);
 	}

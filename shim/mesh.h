@@ -26,11 +26,15 @@ void mesh_init(void);
 bool mesh_active(void);
 
 /*
- * The rules in force as a new reference (give it back with rules_unref()), loading or reloading
+ * The rules in force as a new reference (give it back with mesh_rules_unref()), loading or reloading
  * them first if that is due; the registry is brought up to date with them. NULL: there are none,
  * fail closed. errno is preserved.
  */
 struct rules *mesh_rules(void) __attribute__((warn_unused_result));
+
+/* rules_unref() for program threads. What the JIT of regular expressions made is freed under a lock
+ * of PCRE2's, which a forked child must not inherit. (The bridge's thread never forks in between.) */
+void mesh_rules_unref(struct rules *rules);
 
 /* In a forked child: the rules in force stay. See fork.h. */
 void mesh_fork_child(void);

@@ -30,7 +30,7 @@ enum name_status names_find(const char *node, struct name_answer *answer)
 		status = NAME_MESH;
 	else if (rules_find_host(rules, node))
 		status = NAME_FAILED;
-	rules_unref(rules);
+	mesh_rules_unref(rules);
 	return status;
 }
 
@@ -43,6 +43,6 @@ enum name_status names_reverse(const struct sockaddr *addr, socklen_t len,
 	struct rules *rules = mesh_rules();
 	bool found = registry_reverse(rules, addr, len, name);
 
-	rules_unref(rules);
+	mesh_rules_unref(rules);
 	return found ? NAME_MESH : NAME_FAILED;
 }

@@ -47,8 +47,8 @@ static const char *find_line(struct quote *quote, int line)
 /* Characters that a terminal would act on: C0, DEL, C1, and what turns the direction of text. */
 static bool is_control(unsigned long c)
 {
-	return (c < 0x20 && c != '\t') || (c >= 0x7f && c < 0xa0) ||
-	       (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+	return (c < 0x20 && c != '\t') || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
 }
 
 /* Without trailing blanks. A line of megabytes with as many errors is looked at no further than it

@@ -14,9 +14,9 @@ struct quote {
 };
 
 /*
- * Print "    31 | text" for a line of a file. Prints nothing when the file cannot be read (any more),
- * has no such line, or the line is not UTF-8; control characters become "?", what is very long is
- * cut.
+ * Print "    31 | text" for a line of a file. Prints nothing when the file cannot be read (any
+ * more), has no such line, or the line is not UTF-8; control characters become "?", what is very
+ * long is cut.
  */
 void quote_print(struct quote *quote, const char *file, int line, FILE *out);
 

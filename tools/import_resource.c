@@ -102,15 +102,31 @@ static void unknown_word(struct import *import, const struct yaml_node *node, co
 		 suggestion.best ? suggestion.best : "", suggestion.best ? "\"?)" : "");
 }
 
+static void check_metadata(struct import *import, const struct yaml_node *node)
+{
+	const struct yaml_node *metadata = yaml_member(node, "metadata");
+	const struct yaml_node *name = metadata ? yaml_member(metadata, "name") : NULL;
+	const struct yaml_node *space = metadata ? yaml_member(metadata, "namespace") : NULL;
+	struct where where = where_of(import, name ? name : metadata ? metadata : node);
+	const char *text = yaml_text(name);
+
+	if (metadata && metadata->kind != TREE_GROUP)
+		diag_add(&import->diags, SEVERITY_REJECTED, &where, "metadata must be a map");
+	else if (!text || !*text)
+		diag_add(&import->diags, SEVERITY_REJECTED, &where,
+			 name && name->kind != TREE_NONE && !text ? "metadata.name must be a string"
+								  : "metadata.name is missing");
+	if (!space || space->kind == TREE_TEXT || space->kind == TREE_NONE)
+		return;
+	where = where_of(import, space);
+	diag_add(&import->diags, SEVERITY_REJECTED, &where, "metadata.namespace must be a string");
+}
+
 /* What stands around the spec. */
 static void check_envelope(struct import *import, const struct yaml_node *node, const char *kind)
 {
 	static const char *const fields[] = {"apiVersion", "kind",   "metadata",
 					     "spec",	   "status", NULL};
-	const struct yaml_node *metadata = yaml_member(node, "metadata");
-	const struct yaml_node *name = metadata ? yaml_member(metadata, "name") : NULL;
-	const struct where where = where_of(import, name ? name : metadata ? metadata : node);
-	const char *text = yaml_text(name);
 
 	for (uint32_t i = 0; i < node->n; i++) {
 		const char *const *field = fields;
@@ -121,12 +137,7 @@ static void check_envelope(struct import *import, const struct yaml_node *node, 
 			unknown_word(import, &node->items[i], "key", node->items[i].key, kind,
 				     fields);
 	}
-	if (metadata && metadata->kind != TREE_GROUP)
-		diag_add(&import->diags, SEVERITY_REJECTED, &where, "metadata must be a map");
-	else if (!text || !*text)
-		diag_add(&import->diags, SEVERITY_REJECTED, &where,
-			 name && name->kind != TREE_NONE && !text ? "metadata.name must be a string"
-								  : "metadata.name is missing");
+	check_metadata(import, node);
 }
 
 /* The group that a rule file would have: the name, and the fields of the spec. */

@@ -16,7 +16,8 @@ static void put_comment(FILE *out, unsigned indent, const char *text)
 	putc('\n', out);
 }
 
-static void put_origin(const struct resource *resource, unsigned indent, const char *fate, FILE *out)
+static void put_origin(const struct resource *resource, unsigned indent, const char *fate,
+		       FILE *out)
 {
 	char name[512], text[1024];
 
@@ -61,11 +62,29 @@ static int put_kind(const struct import *import, enum import_kind kind, FILE *ou
 	return 0;
 }
 
+/* What is missing, and why. */
+static void put_left_out(const struct import *import, FILE *out)
+{
+	char text[1024];
+
+	if (!import->diags.rejected)
+		return;
+	for (size_t i = 0; i < import->left_out.n; i++)
+		put_origin(import->left_out.items[i], 0, ": left out, it has errors", out);
+	fputs("# The errors:\n", out);
+	for (const struct diag *diag = import->diags.first; diag; diag = diag->next) {
+		if (diag->severity != SEVERITY_REJECTED)
+			continue;
+		diag_format(diag, text, sizeof(text));
+		put_comment(out, 0, text);
+	}
+}
+
 int import_write(const struct import *import, bool left_out, FILE *out)
 {
 	fputs("# Made by meshshim-import from Istio's resources.\n", out);
-	for (size_t i = 0; left_out && i < import->left_out.n; i++)
-		put_origin(import->left_out.items[i], 0, ": left out, it has errors", out);
+	if (left_out)
+		put_left_out(import, out);
 	for (int kind = 0; kind < IMPORT_KINDS; kind++)
 		if (put_kind(import, kind, out) < 0)
 			return -1;

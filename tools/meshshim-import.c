@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/check_quote.h"
 #include "tools/import.h"
 #include "tools/import_output.h"
 
@@ -20,17 +21,10 @@ enum {
 	EXIT_USAGE = 2,
 };
 
-#define LINE_MAX_SHOWN 1000 /* bytes */
-
 struct input {
-	const char *name; /* as it is shown */
-	char *text;	  /* NULL: it could not be read */
-	size_t len;
-	bool binary; /* has NUL bytes */
-	/* For quoting: diagnostics come in order of lines, so the search goes on where it was.
-	 * NULL: not begun. */
-	const char *at;
-	int line;
+	const char *name;   /* as it is shown */
+	struct quote quote; /* has the text, as a pipe cannot be read twice; NULL: not read */
+	bool binary;	    /* has NUL bytes: UTF-16 is read, but not shown */
 };
 
 struct options {
@@ -67,48 +61,20 @@ static size_t rank(const void *context, const char *file)
 	return i;
 }
 
-/* A terminal must not be told what to do by a line that is shown for being wrong. */
-static void print_line(int line, const char *text, size_t len)
-{
-	while (len && strchr(" \t", text[len - 1]))
-		len--;
-	fprintf(stderr, "%6d | ", line);
-	for (size_t i = 0; i < len && i < LINE_MAX_SHOWN; i++)
-		putc((unsigned char)text[i] < 0x20 && text[i] != '\t' ? '?' : text[i], stderr);
-	putc('\n', stderr);
-}
-
-/* The line that a diagnostic is about, as meshshim-check shows it. Notes are about whole resources.
- */
+/* The line that a diagnostic is about. Notes are about whole resources. */
 static void quote(struct options *options, const struct diag *diag)
 {
-	struct input *input;
-	const char *end;
 	size_t i;
 
-	if (!diag->file || diag->line < 1 || diag->severity == SEVERITY_INFO)
+	if (!diag->file || diag->severity == SEVERITY_INFO)
 		return;
 	i = rank(options, diag->file);
-	input = options->inputs + i;
-	/* UTF-16 is read, but not shown. */
-	if (i == options->n_inputs || !input->text || input->binary)
-		return;
-	if (!input->at || diag->line < input->line) {
-		input->at = input->text;
-		input->line = 1;
-	}
-	for (; input->line < diag->line; input->line++) {
-		end = strchr(input->at, '\n');
-		if (!end)
-			return;
-		input->at = end + 1;
-	}
-	print_line(diag->line, input->at, strcspn(input->at, "\r\n"));
+	if (i < options->n_inputs && options->inputs[i].quote.text && !options->inputs[i].binary)
+		quote_print(&options->inputs[i].quote, diag->file, diag->line, stderr);
 }
 
 static void print_diags(struct options *options, struct diags *diags)
 {
-	diags_sort(diags, rank, options);
 	for (const struct diag *diag = diags->first; diag; diag = diag->next) {
 		char line[4096];
 
@@ -124,22 +90,31 @@ static void print_diags(struct options *options, struct diags *diags)
 
 /* ---- the work ----------------------------------------------------------------------------- */
 
+static void read_input(struct input *input, struct import *import)
+{
+	struct quote *quoted = &input->quote;
+	const char *wrong = input_read(input->name, &quoted->text, &quoted->len);
+	struct where where = {NULL, 0};
+
+	if (!strcmp(input->name, "-"))
+		input->name = "<stdin>";
+	where.file = input->name;
+	if (wrong) {
+		diag_add(&import->diags, SEVERITY_REJECTED, &where, "%s", wrong);
+		return;
+	}
+	quoted->file = strdup(input->name);
+	quoted->line = 1;
+	if (!quoted->file)
+		import_oom(import);
+	input->binary = !quoted->file || memchr(quoted->text, 0, quoted->len);
+	import_text(import, input->name, quoted->text, quoted->len);
+}
+
 static void read_inputs(struct options *options, struct import *import)
 {
-	for (size_t i = 0; i < options->n_inputs; i++) {
-		struct input *input = &options->inputs[i];
-		const char *wrong = input_read(input->name, &input->text, &input->len);
-		struct where where = {NULL, 0};
-
-		if (!strcmp(input->name, "-"))
-			input->name = "<stdin>";
-		where.file = input->name;
-		input->binary = input->text && memchr(input->text, 0, input->len);
-		if (wrong)
-			diag_add(&import->diags, SEVERITY_REJECTED, &where, "%s", wrong);
-		else
-			import_text(import, input->name, input->text, input->len);
-	}
+	for (size_t i = 0; i < options->n_inputs; i++)
+		read_input(&options->inputs[i], import);
 	/* A command that failed to print anything must not empty a rule file. */
 	if (!import->any && !import->diags.rejected)
 		diag_add(&import->diags, SEVERITY_REJECTED, NULL, "no resources in the input");
@@ -177,6 +152,7 @@ static int run(struct options *options)
 	}
 	read_inputs(options, &import);
 	import_finish(&import);
+	diags_sort(&import.diags, rank, options);
 	/* Whatever was lost for want of memory, no one knows what it was. */
 	if (import.diags.lost || import.rules->region.failed)
 		import_oom(&import);
@@ -254,7 +230,7 @@ int main(int argc, char **argv)
 		options.inputs[i - optind].name = argv[i];
 	status = run(&options);
 	for (size_t i = 0; i < options.n_inputs; i++)
-		free(options.inputs[i].text);
+		quote_release(&options.inputs[i].quote);
 	free(options.inputs);
 	return status;
 }

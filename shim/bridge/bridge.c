@@ -6,6 +6,7 @@
  * threads that start it or relocate its wake descriptor. What the hooks need on every connection (the
  * ports of the doors) is published in atomics, so that they do not wait for a busy bridge.
  */
+#include "shim/fork.h"
 #include "shim/bridge/bridge.h"
 
 #include <errno.h>
@@ -217,6 +218,8 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
 	int result = 0;
 
 	thread_block_signals(&old);
+	/* A reference may be the last one, and freeing rules takes a lock of PCRE2's (mesh.h). */
+	fork_hold();
 	/* The door was opened by the caller's bridge_door() and stays as long as this process: only
 	 * in a child that was forked since, by a signal handler, is there none. There the
 	 * connection is the parent's. */
@@ -224,6 +227,7 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
 		result = door_expect(&bridge->door, family, local, dial);
 	else
 		rules_unref(dial->rules);
+	fork_release();
 	thread_restore_signals(&old);
 	return result;
 }

@@ -93,7 +93,7 @@ OUT
 printf 'a: b\n\n# \377\n' >"$tmp/utf8.yaml"
 expect "bytes that are no UTF-8" 1 "$tmp/utf8.yaml" <<OUT
 $tmp/utf8.yaml:3: error: YAML: invalid leading UTF-8 octet
-$(printf '     3 | # \377')
+     3 | # ...
 OUT
 printf 'a: \033[31mred\n' >"$tmp/escape.yaml"
 expect "an escape sequence" 1 "$tmp/escape.yaml" <<OUT

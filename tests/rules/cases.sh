@@ -53,6 +53,75 @@ expect "deep nesting" 1 "$tmp/deep.cfg" <<OUT
 $tmp/deep.cfg:1: error: nested deeper than 64 levels
 OUT
 
+# nested OPEN CLOSE: a value that deep.
+nested() {
+	awk -v open="$1" -v close_="$2" 'BEGIN {
+		n = 100000
+		printf "a = "
+		for (i = 0; i < n; i++)
+			printf "%s", open
+		for (i = 0; i < n; i++)
+			printf "%s", close_
+		print ";"
+	}' >"$tmp/nested.cfg"
+	expect "deeply nested $1" 1 "$tmp/nested.cfg" <<OUT
+$tmp/nested.cfg:1: error: nested deeper than 64 levels
+OUT
+}
+nested '{ a = ' '; }'
+nested '( ' ' )'
+nested '[' ']'
+
+# Bytes that look like nothing in particular; the generator is fixed.
+LC_ALL=C awk 'BEGIN {
+	for (i = 0; i < 65536; i++) {
+		seed = (seed * 69069 + 1) % 4294967296
+		printf "%c", 1 + int(seed / 65536) % 255
+	}
+}' >"$tmp/binary.cfg"
+expect "binary data" 1 "$tmp/binary.cfg" <<OUT
+$tmp/binary.cfg:1: error: invalid UTF-8
+OUT
+LC_ALL=C awk 'BEGIN {
+	for (i = 0; i < 65536; i++) {
+		seed = (seed * 69069 + 1) % 4294967296
+		printf "%c", 32 + int(seed / 65536) % 95
+	}
+	print ""
+}' >"$tmp/noise.cfg"
+expect "printable noise" 1 "$tmp/noise.cfg" <<OUT
+$tmp/noise.cfg:1: error: syntax error
+OUT
+
+# long BEFORE AFTER: a megabyte between them.
+long() {
+	printf '%s' "$1"
+	head -c 1048576 /dev/zero | tr '\0' y
+	printf '%s\n' "$2"
+}
+long 'serviceEntries = ( { name = "a"; hosts = [ "' '" ]; } );' >"$tmp/string.cfg"
+expect "1 MB string" 1 "$tmp/string.cfg" <<OUT
+$tmp/string.cfg:1: error: [IST0106] domain name "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy..." too long (max 255)
+OUT
+long 'x = "open ' '' >"$tmp/open.cfg"
+expect "1 MB string without an end" 1 "$tmp/open.cfg" <<OUT
+$tmp/open.cfg:1: error: unterminated string
+OUT
+long '# ' '' >"$tmp/comment.cfg"
+expect "1 MB comment" 0 "$tmp/comment.cfg" </dev/null
+awk 'BEGIN {
+	printf "serviceEntries = ("
+	for (i = 0; i < 12000; i++)
+		printf "%s{ name = \"s%d\"; hosts = [ \"h%d.example.com\" ]; resolution = \"DNS\"; " \
+		    "location = 1; }", i ? ", " : " ", i, i
+	print " );"
+}' >"$tmp/line.cfg"
+timeout 20 "$check" "$tmp/line.cfg" >"$tmp/all" 2>&1
+status=$?
+printf '%s\n' 24000 172 >"$tmp/want"
+{ wc -l <"$tmp/all" && sed -n 2p "$tmp/all" | tr -d '\n' | wc -c; } | tr -d ' ' >"$tmp/got"
+wanted "1 MB line with 12,000 errors" && verdict "1 MB line with 12,000 errors" 1
+
 if [ "$(id -u)" -ne 0 ]; then
 	cp good.founding.cfg "$tmp/secret.cfg"
 	chmod 0 "$tmp/secret.cfg"
@@ -192,6 +261,7 @@ body 100001 >"$tmp/body.cfg"
 expect "directResponse of more than 100 kB" 1 -q --strict "$tmp/body.cfg" <<OUT
 $tmp/body.cfg:2: warning: [IST0133] large direct_responses may impact control plane performance
 OUT
+
 # --- scale -----------------------------------------------------------------
 awk 'BEGIN {
 	n = 10000
@@ -210,8 +280,156 @@ awk 'BEGIN {
 	print ");"
 }' >"$tmp/large.cfg"
 expect "30,000 resources" 0 "$tmp/large.cfg" </dev/null
+awk '{ print }
+     END { for (i = 0; i < 720000; i++)
+	print "# a comment that makes it a large file, of which nothing else is to be said" }' \
+    "$tmp/large.cfg" >"$tmp/sixty.cfg"
+expect "60 MB" 0 "$tmp/sixty.cfg" </dev/null
+rm -f "$tmp/sixty.cfg"
 
-# --- the manual page -------------------------------------------------------
+# --- diagnostics -----------------------------------------------------------
+filter=cat
+printf 'serviceEntries = ( {\n\tname = "a"; # \001\177\302\233\342\200\256 and blanks  \t\n} );' >"$tmp/quote.cfg"
+expect "the line in question" 1 "$tmp/quote.cfg" <<OUT
+$tmp/quote.cfg:1: error: [IST0106] service entry must have at least one host
+     1 | serviceEntries = ( {
+OUT
+sed -i 's/name/naem/' "$tmp/quote.cfg"
+expect "control characters in a quoted line" 1 "$tmp/quote.cfg" <<OUT
+$tmp/quote.cfg:1: error: [IST0106] service entry must have a name
+     1 | serviceEntries = ( {
+$tmp/quote.cfg:1: error: [IST0106] service entry must have at least one host
+     1 | serviceEntries = ( {
+$tmp/quote.cfg:2: error: unknown key "naem" in ServiceEntry (did you mean "name"?)
+     2 | $(printf '\t')naem = "a"; # ???? and blanks
+OUT
+long 'x = "é' '";' | tr -d '\r' >"$tmp/cut.cfg"
+expect "a long line is cut" 1 "$tmp/cut.cfg" <<OUT
+$tmp/cut.cfg:1: error: unknown key "x" in a rule file
+     1 | x = "é$(head -c 154 /dev/zero | tr '\0' y)...
+OUT
+filter=unquoted
+expect "--strict -q" 1 --strict -q warn.catch-all.cfg <<'OUT'
+warn.catch-all.cfg:12: warning: [IST0130] VirtualService rule "late" not used (a match of everything is defined before, warn.catch-all.cfg:11)
+OUT
+expect "--strict, infos only" 0 -q --strict canonical.infos.cfg </dev/null
+expect "JSON of infos" 0 --format json canonical.infos.cfg <<'OUT'
+[
+  { "file": "canonical.infos.cfg", "line": 8, "severity": "info", "code": null, "resource": "VirtualService web", "message": "HTTPRoute.directResponse is not carried out by libmeshshim.so of this version, which refuses these rules" }
+]
+OUT
+expect "JSON with a code" 1 -q --format json split.routes.cfg <<'OUT'
+[
+  { "file": "split.routes.cfg", "line": 6, "severity": "error", "code": "IST0101", "resource": "VirtualService api", "message": "Referenced host not found: \"api.example.com\"" }
+]
+OUT
+
+# --- dump and graph --------------------------------------------------------
+mkdir -p "$tmp/tls/certs"
+cat >"$tmp/tls/mesh.cfg" <<'CFG'
+@include "certs/rules.inc"
+serviceEntries = ( { name = "a"; hosts = [ "a.example", "b.example", "c.example" ]; resolution = "DNS";
+  ports = ( { number = 443; name = "tls"; protocol = "TLS"; } ); } );
+CFG
+cat >"$tmp/tls/certs/rules.inc" <<'CFG'
+destinationRules = (
+  { name = "a"; host = "a.example"; trafficPolicy = { tls = { mode = "MUTUAL"; clientCertificate = "client.pem";
+    privateKey = "../key.pem"; caCertificates = "/etc/ca.pem"; }; }; },
+  { name = "b"; host = "b.example"; trafficPolicy = { tls = { mode = "SIMPLE"; caCertificates = "system"; }; }; },
+  { name = "c"; host = "c.example"; trafficPolicy = { tls = { mode = "SIMPLE"; caCertificates = "ca \"1\".pem"; }; }; }
+);
+CFG
+ln -s tls "$tmp/link"
+cat >"$tmp/want" <<OUT
+client.pem $tmp/tls/certs/client.pem
+privateKey $tmp/tls/certs/../key.pem
+caCertificates /etc/ca.pem
+caCertificates system
+caCertificates $tmp/tls/certs/ca "1".pem
+OUT
+(cd "$tmp" && timeout 20 "$check" --dump --format json link/mesh.cfg) >"$tmp/all" 2>&1
+status=$?
+sed -n 's/\\"/"/g; s/"clientCertificate"/"client.pem"/
+	s/^ *"\(client.pem\|privateKey\|caCertificates\)": "\(.*\)",\{0,1\}$/\1 \2/p' "$tmp/all" >"$tmp/got"
+wanted "files become absolute" && verdict "files become absolute" 0
+
+expect "--dump of nothing" 0 --dump good.empty.cfg </dev/null
+expect "--dump of nothing as JSON" 0 --dump --format json good.empty.cfg <<'OUT'
+{
+  "serviceEntries": [],
+  "virtualServices": [],
+  "destinationRules": [],
+  "meshConfig": {}
+}
+OUT
+expect "--graph of nothing" 0 --graph good.empty.cfg <<'OUT'
+digraph meshshim {
+  rankdir=LR;
+}
+OUT
+expect "--graph, destinations that are missing" 0 --graph split.routes.cfg <<'OUT'
+split.routes.cfg:6: error: [IST0101] Referenced host not found: "api.example.com"
+digraph meshshim {
+  rankdir=LR;
+  "host api" [shape=ellipse, label="api"];
+  "host api" -> "http api 0";
+  "http api 0" [shape=note, label="api http #0"];
+  "missing api.example.com" [shape=box, style=dashed];
+  "http api 0" -> "missing api.example.com";
+}
+OUT
+expect "an answer counts, whatever is to be said" 0 --strict --graph warn.gateways.cfg <<'OUT'
+warn.gateways.cfg:10: warning: virtual service has no effect here: its gateways do not include "mesh"
+digraph meshshim {
+  rankdir=LR;
+  "host api.example.com" [shape=ellipse, label="api.example.com"];
+  "cluster api.example.com:80" [shape=box, label="api.example.com:80\nno TLS added\nat api.example.com:80"];
+  "host api.example.com" -> "cluster api.example.com:80";
+}
+OUT
+expect "--dump of rules that are refused" 1 --dump bad.unknown-key.cfg <<'OUT'
+bad.unknown-key.cfg:4: error: unknown key "locaton" in ServiceEntry (did you mean "location"?)
+OUT
+for pair in "--dump --explain" "--dump --graph" "--graph --explain"; do
+	# shellcheck disable=SC2086
+	expect "$pair" 2 $pair good.founding.cfg <<'OUT'
+meshshim-check: only one of --explain, --dump and --graph can be given
+Try 'meshshim-check --help'.
+OUT
+done
+expect "--graph --format json" 2 --graph --format json good.founding.cfg <<'OUT'
+meshshim-check: --graph has no JSON form
+Try 'meshshim-check --help'.
+OUT
+expect "options behind operands" 0 good.empty.cfg --dump --format json <<'OUT'
+{
+  "serviceEntries": [],
+  "virtualServices": [],
+  "destinationRules": [],
+  "meshConfig": {}
+}
+OUT
+expect "-- ends options" 1 -- --dump <<'OUT'
+--dump: error: No such file or directory
+OUT
+echo 'meshshim-check: standard output: No space left on device' >"$tmp/want"
+timeout 20 "$check" --dump good.founding.cfg >/dev/full 2>"$tmp/got"
+status=$?
+wanted "standard output is full" && verdict "standard output is full" 1
+
+# --- the manual pages ------------------------------------------------------
+# meshshim-check(1): its options are those of --help, its codes those of the sources.
+{
+	"$check" --help | sed -n 's/^  \(-[^ ]*, \)\{0,1\}\(--*[a-zA-Z]*\).*/\2/p'
+	cat ../../rules/*.c | grep -o '"IST[0-9]*"' | tr -d '"'
+} | sort -u >"$tmp/want"
+awk 'tp && /^\.B/ { gsub(/\\-/, "-"); n = split($0, words, /[ "]+/)
+	for (i = 2; i <= n; i++)
+		if (words[i] ~ /^(--?[a-zA-Z]+|IST[0-9]+)$/ && words[i] !~ /^-[qh]$/) print words[i] }
+     { tp = /^\.TP/ }' ../../tools/meshshim-check.1 | sort -u >"$tmp/got"
+status=0
+wanted "meshshim-check(1) has every option and code" && verdict "meshshim-check(1) has every option and code" 0
+
 # Sections ".SS Message" with entries ".TP" / ".B key" are the keys; the top level is ".SS Top level".
 awk '/^\.SS / { message = $2 == "Top" ? "" : $2 "."; next }
      /^\.SH / { message = "-" }

@@ -24,7 +24,8 @@ check=$(CDPATH='' cd -- "$(dirname -- "$1")" && pwd)/$(basename -- "$1")
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 top=$(mktemp -d) || exit 2
 trap 'rm -rf "$top"' EXIT
-trap 'exit 130' INT TERM
+workers=
+trap 'kill $workers 2>/dev/null; wait; exit 130' INT TERM
 cd "$here" || exit 2
 unset MESHSHIM_RULES
 # libconfig 1.5 loses the string that it was reading when it met a syntax error.
@@ -236,6 +237,7 @@ i=0
 while [ $i -le "$parts" ]; do
 	mkdir "$top/$i"
 	part $i >"$top/$i/out" 2>&1 &
+	workers="$workers $!"
 	i=$((i + 1))
 done
 wait
