@@ -16,7 +16,8 @@
 #include "rules/slurp.h"
 
 #define MAX_INCLUDES 10 /* libconfig's own limit */
-#define MAX_NESTING  64 /* brackets; libconfig recurses on them */
+#define MAX_FILES    1000 /* ten files of ten includes each would be 10^10 */
+#define MAX_SETTINGS 1000 /* of one group: libconfig compares each name with all before it */
 
 struct source_segment {
 	unsigned first; /* line of the joined text */
@@ -206,6 +207,19 @@ static int check_number(struct scan *scan)
 	return 0;
 }
 
+/* Behind a name: it is a setting's if a sign of assignment follows. */
+static int count_setting(struct scan *scan)
+{
+	const char *at = scan->at;
+
+	while (is_blank(*at))
+		at++;
+	if ((*at == '=' || *at == ':') &&
+	    ++scan->source->settings[scan->nesting] > MAX_SETTINGS)
+		return fail(scan, scan->line, "more than 1000 settings in one group");
+	return 0;
+}
+
 static int skip_token(struct scan *scan)
 {
 	char c = *scan->at;
@@ -226,10 +240,13 @@ static int skip_token(struct scan *scan)
 				break;
 			scan->at++;
 		}
-		return 0;
+		return count_setting(scan);
 	}
-	if (strchr("({[", c) && ++scan->nesting > MAX_NESTING)
-		return fail(scan, scan->line, "nested deeper than 64 levels");
+	if (strchr("({[", c)) {
+		if (++scan->nesting > SOURCE_NESTING)
+			return fail(scan, scan->line, "nested deeper than 64 levels");
+		scan->source->settings[scan->nesting] = 0;
+	}
 	if (strchr(")}]", c) && scan->nesting)
 		scan->nesting--;
 	scan->at++;
@@ -372,6 +389,8 @@ static int scan_path(struct source *source, struct source_set *set, const struct
 		diag_add(set->diags, SEVERITY_REJECTED, from, "out of memory");
 		return -1;
 	}
+	if (++source->n_files > MAX_FILES)
+		return open_failed(&scan, path, from, "more than 1000 files are included");
 	if (scan.depth > MAX_INCLUDES)
 		return open_failed(&scan, path, from, "include files nested too deeply");
 	wrong = slurp_file(path, &scan.bytes);

@@ -18,6 +18,8 @@
 #include "rules/table.h"
 #include "rules/region.h"
 
+#define SOURCE_NESTING 64 /* brackets within brackets */
+
 struct source_segment;
 
 /* What all files of one load have in common. */
@@ -33,6 +35,8 @@ struct source {
 	unsigned line; /* of the next byte of text, from 1 */
 	struct source_segment *segments;
 	size_t n_segments;
+	unsigned n_files;
+	unsigned settings[SOURCE_NESTING + 2]; /* seen in each group that is open */
 };
 
 /*

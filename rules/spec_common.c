@@ -177,8 +177,8 @@ static void check_label_name(struct reader *reader, void *value)
 	    (slash && !is_dns_prefix(name->s, (size_t)(slash - name->s))))
 		reader_error(reader, &name->where, "invalid tag key: \"%s\"", name->s);
 	else if (slash && slash - name->s > PREFIX_MAX)
-		reader_error(reader, &name->where, "invalid tag key: \"%s\" (DNS prefix is too long)",
-			     name->s);
+		reader_error(reader, &name->where,
+			     "invalid tag key: \"%s\" (DNS prefix is too long)", name->s);
 	else if (strlen(tail) > LABEL_MAX)
 		reader_error(reader, &name->where, "invalid tag key: \"%s\" (name is too long)",
 			     name->s);

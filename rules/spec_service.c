@@ -445,8 +445,8 @@ static void check_limits(struct reader *reader, const struct service_entry *entr
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
 		if (limits[i].list->n > limits[i].most)
 			reader_error(reader, &limits[i].list->where,
-				     "too many %s: %zu, must have at most %zu items", limits[i].what,
-				     limits[i].list->n, limits[i].most);
+				     "too many %s: %zu, must have at most %zu items",
+				     limits[i].what, limits[i].list->n, limits[i].most);
 }
 
 static void check_service_entry(struct reader *reader, void *group)
@@ -457,7 +457,8 @@ static void check_service_entry(struct reader *reader, void *group)
 	check_limits(reader, entry);
 	if (entry->has_selector && entry->endpoints.n)
 		reader_error(reader, &entry->where,
-			     "only one of WorkloadSelector or Endpoints is allowed in Service Entry");
+			     "only one of WorkloadSelector or Endpoints is allowed in Service "
+			     "Entry");
 	if (entry->location.value)
 		reader_say(reader, SEVERITY_WARNING, NULL, &entry->location.where,
 			   "MESH_INTERNAL is treated as MESH_EXTERNAL: there is no mutual TLS of a "

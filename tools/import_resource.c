@@ -159,10 +159,12 @@ static const struct yaml_node *joined(struct import *import, const struct yaml_n
 	group->kind = TREE_GROUP;
 	group->line = node->line;
 	group->items = items;
-	if (name)
+	if (name && name->kind != TREE_NONE)
 		items[group->n++] = *name;
 	for (uint32_t i = 0; i < n; i++) {
 		where = where_of(import, &spec->items[i]);
+		if (spec->items[i].kind == TREE_NONE)
+			continue; /* as if it were not there */
 		if (strcmp(spec->items[i].key, "name") != 0)
 			items[group->n++] = spec->items[i];
 		else

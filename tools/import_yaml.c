@@ -19,7 +19,7 @@
 #include "tools/import_scalar.h"
 
 #define DEPTH_MAX 64	   /* as in rule files */
-#define NODES_MAX 8000000u /* of one text, aliases expanded */
+#define NODES_MAX 2000000u /* of one text, aliases expanded */
 
 struct anchor {
 	struct yaml_node node;

@@ -88,6 +88,28 @@ def broken_meaning(t):
 
 
 @harness.test()
+def not_carried_out(t):
+    """Valid rules of which the bridge would leave a part undone are refused by name."""
+    text = ('serviceEntries = ( { name = "a"; hosts = [ "a.example.com" ]; resolution = "DNS";\n'
+            '  ports = ( { number = 80; name = "http"; protocol = "HTTP"; } ); } );\n'
+            'virtualServices = ( { name = "v"; hosts = [ "v" ]; http = ( {\n'
+            '  timeout = "1s"; route = ( { destination = { host = "a.example.com"; }; } ); } ); } );\n')
+    closed(t, t.rules(text, 'gap.cfg'), 'gap.cfg:4: HTTPRoute.timeout is not carried out')
+
+
+@harness.test()
+def analysis_errors(t):
+    """What istioctl analyze calls an error does not keep rules from being used, in a cluster and
+    here; it is said."""
+    text = ('virtualServices = ( { name = "v"; hosts = [ "v" ]; http = ( {\n'
+            '  route = ( { destination = { host = "nowhere.example.com"; }; } ); } ); } );\n')
+    result = t.run(['curl', '-s', '-m', '20', '-o', 'body', '-w', '%{http_code}', 'http://v/'],
+                   rules=t.rules(text, 'analysis.cfg'))
+    t.equal((result.status, result.out), (0, '503'), 'outcome')
+    t.contains(result.err, 'analysis.cfg:2: error: [IST0101] Referenced host not found', 'stderr')
+
+
+@harness.test()
 def one_bad_file_of_two(t):
     """Half a rule set is none."""
     good = t.rules(mesh.founding(1, t.pki.cert('ca')), 'good.cfg')

@@ -186,6 +186,20 @@ expect "comment left open in an included file" 1 "$tmp/inc/o.cfg" <<OUT
 $tmp/inc/sub/open.inc:1: error: unterminated comment
 OUT
 
+mkdir "$tmp/bomb"
+for i in 1 2 3 4 5 6 7 8 9; do
+	for j in 1 2 3 4 5 6 7 8 9 10; do echo "@include \"$((i + 1)).inc\""; done >"$tmp/bomb/$i.inc"
+done
+: >"$tmp/bomb/10.inc"
+expect "include bomb" 1 "$tmp/bomb/1.inc" <<OUT
+$tmp/bomb/9.inc:5: error: cannot include "$tmp/bomb/10.inc": more than 1000 files are included
+OUT
+
+awk 'BEGIN { for (i = 0; i < 100000; i++) printf "k%d = 1;\n", i }' >"$tmp/many.cfg"
+expect "too many settings" 1 "$tmp/many.cfg" <<OUT
+$tmp/many.cfg:1001: error: more than 1000 settings in one group
+OUT
+
 # --- several files ---------------------------------------------------------
 expect "two files are one set" 0 split.services.cfg split.routes.cfg </dev/null
 expect "colon-separated list" 0 split.services.cfg:split.routes.cfg </dev/null
