@@ -508,6 +508,14 @@ static void read_members(struct reader *reader, const struct schema *schema, con
 	}
 }
 
+/* YAML's null is as if the key were not there. */
+static bool has_value(const struct reader *reader, const void *node, const char *name)
+{
+	const void *member = node ? member_of(reader, node, name) : NULL;
+
+	return member && kind_of(reader, member) != TREE_NONE;
+}
+
 /* Required keys, and the checks of inline parts (which have no group of their own). `named`: the
  * key "name" came from elsewhere. `node` may be NULL: nothing else was written. */
 static void finish(struct reader *reader, const struct schema *schema, const void *node,
@@ -523,7 +531,7 @@ static void finish(struct reader *reader, const struct schema *schema, const voi
 			finish(reader, key->group, node, inner, named);
 		} else if (key->required && !(named && (!strcmp(key->name, "name") ||
 							!strcmp(key->name, "value"))) &&
-			   (!node || !member_of(reader, node, key->name))) {
+			   !has_value(reader, node, key->name)) {
 			reader_error(reader, where, "%s", key->required);
 		}
 	}
