@@ -103,9 +103,10 @@ def analysis_errors(t):
     here; it is said."""
     text = ('virtualServices = ( { name = "v"; hosts = [ "v" ]; http = ( {\n'
             '  route = ( { destination = { host = "nowhere.example.com"; }; } ); } ); } );\n')
-    result = t.run(['curl', '-s', '-m', '20', '-o', 'body', '-w', '%{http_code}', 'http://v/'],
-                   rules=t.rules(text, 'analysis.cfg'))
-    t.equal((result.status, result.out), (0, '503'), 'outcome')
+    script = ('import http.client; c = http.client.HTTPConnection("v", timeout=20); '
+              'c.request("GET", "/"); print(c.getresponse().status)')
+    result = t.run([harness.PYTHON, '-c', script], rules=t.rules(text, 'analysis.cfg'))
+    t.equal((result.status, result.out), (0, '503\n'), 'outcome')
     t.contains(result.err, 'analysis.cfg:2: error: [IST0101] Referenced host not found', 'stderr')
 
 
