@@ -107,6 +107,18 @@ static int add_policy(struct rules *rules, const struct destination_rule *rule)
 
 /* ---- services ----------------------------------------------------------------------------- */
 
+static const struct service_port *same_port(const struct service_entry *entry,
+					    const struct service_port *port)
+{
+	const struct service_port *ports = entry->ports.items;
+
+	for (size_t i = 0; i < entry->ports.n; i++)
+		if (port->number.set && ports[i].number.set &&
+		    ports[i].number.value == port->number.value)
+			return &ports[i];
+	return NULL;
+}
+
 /* Istio keeps the oldest service of a name; here, the first in file order. */
 static void warn_hidden_service(struct rules *rules, struct diags *diags,
 				const struct service *first, const struct service_entry *entry,
@@ -116,16 +128,15 @@ static void warn_hidden_service(struct rules *rules, struct diags *diags,
 	struct topic topic = {"IST0177", resource_of(rules, "ServiceEntry", &entry->name)};
 
 	for (size_t i = 0; i < entry->ports.n; i++) {
-		const struct cluster *cluster =
-		    ports[i].number.set ? service_cluster(first, (unsigned)ports[i].number.value)
-					: NULL;
+		const struct service_port *other = same_port(first->entry, &ports[i]);
 
-		if (cluster && cluster->protocol != service_protocol(&ports[i]))
+		if (other && other->protocol.value != ports[i].protocol.value)
 			diag_about(diags, SEVERITY_WARNING, &topic, &ports[i].where,
 				   "Multiple ServiceEntries (%s, %s) define the same host \"%s\" "
-				   "and port %u with conflicting protocols",
+				   "and port %lld with conflicting protocols (%s, %s)",
 				   or_empty(first->entry->name.s), or_empty(entry->name.s), host->s,
-				   cluster->port);
+				   ports[i].number.value, service_protocol_name(other),
+				   service_protocol_name(&ports[i]));
 	}
 	topic.code = NULL;
 	diag_about(

@@ -104,11 +104,11 @@ static void unknown_host(struct check *check, const struct text *host)
 			if (candidate->service)
 				suggestion_offer(&suggestion, candidate->registry.name);
 		}
-	if (cover)
-		say(check, SEVERITY_ERROR, "IST0101", &host->where,
-		    "Referenced host not found: \"%s\" (the wildcard \"%s\" does not make it a "
-		    "destination, name the host in a service entry)",
-		    host->s, cover->host);
+	if (cover) /* Istio's analysis is content with it */
+		say(check, SEVERITY_WARNING, NULL, &host->where,
+		    "the wildcard \"%s\" does not make \"%s\" a destination, requests are "
+		    "answered 503: name the host in a service entry",
+		    cover->host, host->s);
 	else if (suggestion.best)
 		say(check, SEVERITY_ERROR, "IST0101", &host->where,
 		    "Referenced host not found: \"%s\" (did you mean \"%s\"?)", host->s,
@@ -330,18 +330,53 @@ static void check_subsets(struct check *check, const struct destination_rule *ru
 	const struct service *service = find_service(check, rule->host.s);
 	const struct subset *subsets = rule->subsets.items;
 
-	for (size_t i = 0; service && service->entry->endpoints.n && i < rule->subsets.n; i++) {
+	for (size_t i = 0; service && i < rule->subsets.n; i++) {
 		const struct cluster *cluster =
 		    subsets[i].name.s && service->n_clusters
 			? service_subset(service, subsets[i].name.s, service->clusters[0].port)
 			: NULL;
 
-		if (cluster && !cluster->n_endpoints)
+		if (cluster && !cluster->n_endpoints && cluster->resolution != RESOLUTION_NONE &&
+		    cluster->resolution != RESOLUTION_DYNAMIC_DNS)
 			say(check, SEVERITY_ERROR, "IST0173", &subsets[i].where,
 			    "The Subset %s defined in the DestinationRule does not select any "
 			    "pods: no endpoint of \"%s\" has its labels",
 			    subsets[i].name.s, service->host);
 	}
+}
+
+/* Whether the system's CA store will do the verifying, as nothing else is named. */
+static bool relies_on_system(const struct tls_settings *tls)
+{
+	return tls && tls->mode.set && tls->mode.value != TLS_MODE_DISABLE &&
+	       !tls->insecure_skip_verify.value &&
+	       !(tls->ca_certificates.s && *tls->ca_certificates.s);
+}
+
+static const char *mode_name(const struct tls_settings *tls)
+{
+	return tls->mode.value == TLS_MODE_MUTUAL ? "MUTUAL" : "SIMPLE";
+}
+
+/* Istio's analysis warns, from a time when nothing was verified then. Now it is good to know. */
+static void check_verification(struct check *check, const struct destination_rule *rule)
+{
+	const struct traffic_policy *policy = rule->traffic_policy;
+	const struct port_traffic_policy *ports = policy ? policy->port_level_settings.items : NULL;
+
+	if (policy && relies_on_system(policy->tls))
+		say(check, SEVERITY_INFO, "IST0128", &policy->tls->where,
+		    "DestinationRule %s has TLS mode set to %s but no caCertificates are set to "
+		    "validate server identity for host: %s (the system's CA store is used)",
+		    check->name, mode_name(policy->tls), rule->host.s);
+	for (size_t i = 0; policy && i < policy->port_level_settings.n; i++)
+		if (relies_on_system(ports[i].tls) && ports[i].port)
+			say(check, SEVERITY_INFO, "IST0129", &ports[i].tls->where,
+			    "DestinationRule %s has TLS mode set to %s but no caCertificates are "
+			    "set to validate server identity for host: %s at port %lld (the "
+			    "system's CA store is used)",
+			    check->name, mode_name(ports[i].tls), rule->host.s,
+			    ports[i].port->number.value);
 }
 
 static int check_rules(struct check *check)
@@ -364,6 +399,7 @@ static int check_rules(struct check *check)
 				     rules_host_key(check->rules, rule->host.s, key));
 		check_merged(check, merged, rule);
 		check_subsets(check, rule);
+		check_verification(check, rule);
 		if (!hostmap_get(&used, merged->first->host.s))
 			say(check, SEVERITY_WARNING, "IST0174", &rule->host.where,
 			    "The host %s defined in the DestinationRule does not match any "

@@ -76,7 +76,8 @@ static int build_endpoints(struct region *region, const struct service *service,
 /* ---- policy ------------------------------------------------------------------------------- */
 
 /* What one trafficPolicy says goes over what was said before, field by field; then
- * portLevelSettings replace their four, and inherit nothing (istio-semantics 1.3). */
+ * portLevelSettings replace their four and inherit nothing, tunnel and proxyProtocol, which they do
+ * not have, included (istio-semantics 1.3). */
 static void apply_policy(struct cluster *cluster, const struct tls_settings **tls,
 			 const struct traffic_policy *policy)
 {
@@ -97,6 +98,8 @@ static void apply_policy(struct cluster *cluster, const struct tls_settings **tl
 		cluster->load_balancer = ports[i].load_balancer;
 		cluster->connection_pool = ports[i].connection_pool;
 		cluster->outlier_detection = ports[i].outlier_detection;
+		cluster->tunnel = NULL;
+		cluster->proxy_protocol = NULL;
 		*tls = ports[i].tls;
 		break;
 	}

@@ -93,14 +93,9 @@ bool hostname_is_wildcard_domain(const char *name, struct hostname_error *error)
 	return check_domain(name, true, error);
 }
 
-bool hostname_is_port_name(const char *name)
+bool hostname_is_label(const char *name)
 {
-	size_t len = strlen(name);
-
-	for (size_t i = 0; i < len; i++)
-		if (isupper((unsigned char)name[i]))
-			return false;
-	return valid_label(name, len);
+	return valid_label(name, strlen(name));
 }
 
 bool hostname_is_address(const char *text, struct in6_addr *address)

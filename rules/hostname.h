@@ -22,7 +22,7 @@ bool hostname_is_fqdn(const char *name, struct hostname_error *error);
 bool hostname_is_wildcard_domain(const char *name, struct hostname_error *error);
 
 /* An RFC 1123 label of at most 63 characters in lower case, as Kubernetes wants port names. */
-bool hostname_is_port_name(const char *name);
+bool hostname_is_label(const char *name);
 
 /* An IPv4 or IPv6 literal, without brackets or zone. `address` may be NULL. */
 bool hostname_is_address(const char *text, struct in6_addr *address);

@@ -92,7 +92,8 @@ static void take_mesh_config(struct load *load, const struct mesh_config *config
 
 static void take_settings(struct load *load, const struct source *source, config_t *config)
 {
-	struct reader reader = {load->rules, load->diags, &tree_libconfig, source, NULL};
+	struct reader reader = {.rules = load->rules, .diags = load->diags,
+				.ops = &tree_libconfig, .tree = source};
 	struct rules *rules = load->rules;
 	struct rule_file file = {0};
 

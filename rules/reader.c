@@ -66,8 +66,11 @@ void reader_gap(struct reader *reader, const struct where *where, const char *sc
 		const char *key, const char *value)
 {
 	struct region *region = &reader->rules->region;
-	struct gap *gap = region_alloc(region, sizeof(*gap));
+	struct gap *gap;
 
+	if (reader->only_gateways)
+		return;
+	gap = region_alloc(region, sizeof(*gap));
 	if (!gap || pointers_add(&reader->rules->gaps, gap) < 0) {
 		reader_oom(reader);
 		return;

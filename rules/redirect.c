@@ -85,7 +85,7 @@ size_t rules_redirect(const struct verdict *verdict, const struct rules_request 
 	struct sink sink = {out, size, 0};
 	struct path path;
 
-	*status = redirect->redirect_code.value ? (int)redirect->redirect_code.value : 301;
+	*status = redirect_status(&redirect->redirect_code);
 	if (rules_normalize(verdict->rules, request->path, &path) < 0)
 		return SIZE_MAX;
 	sink_text(&sink, scheme);

@@ -43,7 +43,7 @@ static struct where where_of(const struct reader *reader, const void *node)
 	return reader->ops->where(reader->tree, node);
 }
 
-static const void *member_of(const struct reader *reader, const void *group, const char *name)
+const void *reader_member(const struct reader *reader, const void *group, const char *name)
 {
 	size_t n = length_of(reader, group);
 
@@ -208,7 +208,7 @@ static void unknown_choice(struct reader *reader, const struct schema *schema,
 	suggestion_init(&suggestion, text);
 	for (const struct choice_name *choice = key->choices; choice->name; choice++) {
 		suggestion_offer(&suggestion, choice->name);
-		if (!choice->refusal && !choice->deprecated && len < sizeof(list))
+		if (!choice->refusal && !choice->deprecated && *choice->name && len < sizeof(list))
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 						len ? ", " : "", choice->name);
 	}
@@ -332,11 +332,14 @@ static void read_entry(struct reader *reader, const struct schema *schema, const
 	value = find_key(&owner, &part, "value");
 	if (value)
 		read_value(reader, owner, value, node, part);
-	else if (kind_of(reader, node) == TREE_GROUP && member_of(reader, node, "name"))
+	else if (kind_of(reader, node) == TREE_GROUP && reader_member(reader, node, "name"))
 		reader_refuse(reader, &text->where, "unknown key \"name\" in %s: the name is \"%.200s\"",
 			      schema->name, text->s ? text->s : "");
 	else if (kind_of(reader, node) == TREE_GROUP)
 		read_members(reader, schema, node, out);
+	else if (kind_of(reader, node) == TREE_NONE && schema->null)
+		reader_error(reader, &text->where, "%s %.200s cannot be null", schema->null,
+			     text->s ? text->s : "");
 	else if (kind_of(reader, node) != TREE_NONE)
 		reader_refuse(reader, &text->where, "%s: \"%.200s\" must be a group", schema->name,
 		       text->s ? text->s : "");
@@ -431,7 +434,7 @@ static void read_value(struct reader *reader, const struct schema *schema, const
 	case KIND_REFUSED:
 		read_ignored(reader, schema, key, &where);
 		if (key->offset)
-			*(bool *)out = true;
+			*(struct where *)out = where;
 		break;
 	case KIND_INLINE:
 		break;
@@ -511,7 +514,7 @@ static void read_members(struct reader *reader, const struct schema *schema, con
 /* YAML's null is as if the key were not there. */
 static bool has_value(const struct reader *reader, const void *node, const char *name)
 {
-	const void *member = node ? member_of(reader, node, name) : NULL;
+	const void *member = node ? reader_member(reader, node, name) : NULL;
 
 	return member && kind_of(reader, member) != TREE_NONE;
 }
@@ -543,7 +546,7 @@ static void finish(struct reader *reader, const struct schema *schema, const voi
 static const char *resource_name(struct reader *reader, const struct schema *schema,
 				 const void *node)
 {
-	const void *name = member_of(reader, node, "name");
+	const void *name = reader_member(reader, node, "name");
 
 	if (!name || kind_of(reader, name) != TREE_TEXT)
 		return schema->name;
@@ -557,6 +560,8 @@ void schema_read(struct reader *reader, const struct schema *schema, const void 
 
 	if (schema->resource)
 		reader->resource = resource_name(reader, schema, node);
+	if (schema->prepare)
+		schema->prepare(reader, node);
 	*(struct where *)out = where_of(reader, node);
 	read_members(reader, schema, node, out);
 	finish(reader, schema, node, out, false);

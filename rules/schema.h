@@ -23,8 +23,8 @@ enum kind {
 	KIND_GROUP,    /* pointer to a struct of `group`, NULL when absent */
 	KIND_INLINE,   /* keys of `group` stand in the same group (map values) */
 	KIND_GROUPS,   /* struct list of structs of `group` */
-	KIND_IGNORED,  /* Istio has it, it means nothing here: a warning; a bool at `offset`, if that
-			* is not 0, notes that it was there */
+	KIND_IGNORED,  /* Istio has it, it means nothing here: a warning; a struct where at `offset`,
+			* if that is not 0, notes that it was there */
 	KIND_REFUSED,  /* Istio has it, it cannot work here: an error; `offset` as above */
 };
 
@@ -53,7 +53,8 @@ struct key {
 	bool map;	      /* KIND_GROUPS: Istio's map with free keys, `name` is the key */
 	bool path;	      /* KIND_TEXT: a file, relative to the rule file that names it */
 	bool gap;	      /* the bridge does not carry it out: rules_gaps() tells of it */
-	bool plain;	      /* KIND_TEXT: control characters are allowed (bodies) */
+	bool plain;	      /* KIND_TEXT: control characters are allowed (bodies), or `check`'s
+			       * to judge */
 	const char *deprecated; /* not NULL: a warning [IST0002] that says what to use instead */
 	const char *required; /* not NULL: the error when it is absent */
 	const char *advice;   /* KIND_IGNORED, KIND_REFUSED: more to say, or NULL */
@@ -126,9 +127,12 @@ struct key {
 struct schema {
 	const char *name; /* Istio's message */
 	bool resource;	  /* diagnostics inside say "<message> <name>" */
+	const char *null; /* begins the error for a map's entry without value; NULL: it may be one */
 	size_t size;	  /* of its struct, which begins with a struct where */
 	const struct key *keys;
 	size_t n_keys;
+	/* Before its keys are read: what the checks of some depend on. */
+	void (*prepare)(struct reader *reader, const void *node);
 	/* The whole group, after its keys: errors that concern several of them. */
 	void (*check)(struct reader *reader, void *group);
 };
@@ -139,7 +143,13 @@ struct reader {
 	const struct tree_ops *ops;
 	const void *tree;
 	const char *resource; /* what is being read: "ServiceEntry github", or NULL */
+	/* Of the VirtualService that is being read: */
+	bool for_gateway;   /* its gateways name some, beside "mesh" or alone */
+	bool only_gateways; /* and "mesh" is not among them: without effect here */
 };
+
+/* The member of a group, NULL: there is none of that name. */
+const void *reader_member(const struct reader *reader, const void *group, const char *name);
 
 /* Read a group into a zeroed struct. Errors go to the reader's list. */
 void schema_read(struct reader *reader, const struct schema *schema, const void *node, void *out);
@@ -156,6 +166,7 @@ extern const struct schema route_destination_schema, l4_destination_schema;	    
 extern const struct schema headers_schema, http_rewrite_schema, redirect_schema;    /* spec_action.c */
 extern const struct schema direct_response_schema;				    /* spec_action.c */
 extern const struct schema http_retry_schema, http_fault_schema, mirror_schema;	    /* spec_retry.c */
+extern const struct schema mirror_percent_schema;				    /* spec_retry.c */
 extern const struct schema cors_schema;						    /* spec_retry.c */
 extern const struct schema http_route_schema;					    /* spec_route.c */
 extern const struct schema tls_route_schema, tcp_route_schema;			    /* spec_l4.c */
@@ -164,15 +175,20 @@ extern const struct schema tls_settings_schema;					    /* spec_tls.c */
 
 /* Checks that several tables share, spec_common.c. */
 void check_port_number(struct reader *reader, void *number);
-void check_host_list(struct reader *reader, struct list *hosts);
+/* `addresses`: IP addresses will do, too. */
+void check_host_list(struct reader *reader, struct list *hosts, bool addresses);
 void check_duration(struct reader *reader, void *duration); /* at least 1 ms, in whole ms */
 void check_not_negative(struct reader *reader, struct number *number, const char *what);
 void check_namespace(struct reader *reader, void *text);
+void check_gateways(struct reader *reader, void *list); /* struct list of struct text */
 void check_export_to(struct reader *reader, void *list); /* struct list of struct text */
 void check_service_export_to(struct reader *reader, void *list); /* the same, "~" allowed */
 
 /* The sum of the weights of several destinations; 0 for a single one. spec_action.c */
 uint64_t check_weights(struct reader *reader, const struct list *destinations);
+
+/* Among the rewrite and the header operations of a route the authority is set once. spec_action.c */
+void check_authority(struct reader *reader, const struct http_route *route);
 
 /* An error of Istio's validation about a place: [IST0106]; a warning of it: [IST0133]. The text is
  * Istio's, as far as Istio has one. */

@@ -55,10 +55,13 @@ struct service_entry {
 	struct list export_to; /* struct text; checked, without effect */
 	struct rules_address *parsed_addresses; /* one for each of `addresses` that is valid */
 	size_t n_parsed_addresses;
-	bool has_selector; /* a workloadSelector was there (an error) */
+	struct where selector; /* of a workloadSelector (an error); file NULL: none */
 };
 
 /* What a port's protocol comes to. */
 enum protocol service_protocol(const struct service_port *port);
+
+/* Its name, "" when none was given. */
+const char *service_protocol_name(const struct service_port *port);
 
 #endif

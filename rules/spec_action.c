@@ -9,6 +9,11 @@
 #include "rules/hostname.h"
 #include "rules/schema.h"
 
+static bool is_given(const struct text *text)
+{
+	return text->s && *text->s;
+}
+
 /* ---- Headers ------------------------------------------------------------------------------ */
 
 static bool is_token(const char *name)
@@ -51,6 +56,11 @@ static void check_value(struct reader *reader, void *value)
 {
 	const struct text *text = value;
 
+	for (const char *at = text->s; *at; at++)
+		if (((unsigned char)*at < 0x20 && *at != '\t') || *at == 0x7f) {
+			reader_refuse(reader, &text->where, "Header.value holds a control character");
+			return;
+		}
 	if (!is_header_value(text->s))
 		reader_error(reader, &text->where,
 			     "header value configuration %s is invalid (write %%%% for a percent "
@@ -65,14 +75,14 @@ static void check_name_present(struct reader *reader, void *value)
 	if (!*name->s)
 		reader_error(reader, &name->where, "header name cannot be empty");
 	else if (!is_token(name->s + (name->s[0] == ':')))
-		reader_error(reader, &name->where, "header name %s is not a valid header name",
+		reader_refuse(reader, &name->where, "header name %s is not a valid header name",
 			     name->s);
 }
 
 static const struct key header_keys[] = {
     KEY_TEXT(struct pair, name, "name", .check = check_name_present,
 	     .required = "header name cannot be empty"),
-    KEY_TEXT(struct pair, value, "value", .check = check_value,
+    KEY_TEXT(struct pair, value, "value", .check = check_value, .plain = true,
 	     .required = "header must have a value"),
 };
 static const struct schema header_schema = SCHEMA("Header", struct pair, header_keys);
@@ -85,29 +95,52 @@ static const struct key header_operations_keys[] = {
 static const struct schema header_operations_schema =
     SCHEMA("HeaderOperations", struct header_operations, header_operations_keys);
 
-/* In requests Host may be set, as ":authority" or "host", once. */
-static void check_request_names(struct reader *reader, const struct list *list,
-				const struct text **authority)
+/* In requests Host may be set, as ":authority" or "host". */
+static void check_request_names(struct reader *reader, const struct list *list)
 {
 	const struct pair *items = list->items;
 
 	for (size_t i = 0; i < list->n; i++) {
 		const struct text *name = &items[i].name;
 
-		if (!name->s || (name->s[0] != ':' && !is_authority(name->s)))
-			continue;
-		if (!is_authority(name->s))
+		if (name->s && name->s[0] == ':' && !is_authority(name->s))
 			reader_error(reader, &name->where,
 				     "invalid header \"%s\": header cannot have \":\" prefix",
 				     name->s);
-		else if (*authority)
-			reader_error(reader, &name->where,
+	}
+}
+
+static void check_authorities(struct reader *reader, const struct list *list,
+			      const struct text **authority)
+{
+	const struct pair *items = list->items;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct text *value = &items[i].value;
+
+		if (!items[i].name.s || !is_authority(items[i].name.s) || !value->s)
+			continue;
+		if (*authority)
+			reader_error(reader, &value->where,
 				     "authority header cannot be set multiple times: have \"%s\", "
 				     "attempting to set \"%s\"",
-				     (*authority)->s, name->s);
+				     (*authority)->s, value->s);
 		else
-			*authority = name;
+			*authority = value;
 	}
+}
+
+void check_authority(struct reader *reader, const struct http_route *route)
+{
+	const struct header_operations *request = route->headers ? route->headers->request : NULL;
+	const struct text *authority = NULL;
+
+	if (route->rewrite && is_given(&route->rewrite->authority))
+		authority = &route->rewrite->authority;
+	if (!request)
+		return;
+	check_authorities(reader, &request->set, &authority);
+	check_authorities(reader, &request->add, &authority);
 }
 
 static void check_response_names(struct reader *reader, const struct list *list)
@@ -142,7 +175,7 @@ static void check_removed(struct reader *reader, const struct list *list)
 			reader_error(reader, &items[i].where,
 				     "invalid header \"%s\": cannot set Host header", items[i].s);
 		else if (!is_token(items[i].s))
-			reader_error(reader, &items[i].where,
+			reader_refuse(reader, &items[i].where,
 				     "header name %s is not a valid header name", items[i].s);
 	}
 }
@@ -150,11 +183,10 @@ static void check_removed(struct reader *reader, const struct list *list)
 static void check_headers(struct reader *reader, void *group)
 {
 	const struct headers *headers = group;
-	const struct text *authority = NULL;
 
 	if (headers->request) {
-		check_request_names(reader, &headers->request->set, &authority);
-		check_request_names(reader, &headers->request->add, &authority);
+		check_request_names(reader, &headers->request->set);
+		check_request_names(reader, &headers->request->add);
 		check_removed(reader, &headers->request->remove);
 	}
 	if (headers->response) {
@@ -181,8 +213,7 @@ static void check_destination_host(struct reader *reader, void *value)
 
 	if (!strcmp(host->s, "*")) {
 		reader_error(reader, &host->where, "invalid destination host *");
-	} else if (hostname_is_address(host->s, NULL) ||
-		   hostname_is_wildcard_domain(host->s, &error)) {
+	} else if (hostname_is_wildcard_domain(host->s, &error)) {
 		hostname_normalize(host->s, strlen(host->s), name);
 		host->s = region_strdup(&reader->rules->region, name);
 		return;
@@ -196,10 +227,11 @@ static void check_subset(struct reader *reader, void *value)
 {
 	struct text *subset = value;
 
-	if (!*subset->s)
-		subset->s = NULL;
-	else if (!hostname_is_port_name(subset->s)) /* an RFC 1123 label, too */
+	if (*subset->s && !hostname_is_label(subset->s))
 		reader_error(reader, &subset->where, "subset name is invalid: \"%s\"", subset->s);
+	else if (*subset->s)
+		return;
+	subset->s = NULL;
 }
 
 static const struct key port_selector_keys[] = {
@@ -270,7 +302,7 @@ static void check_no_space(struct reader *reader, void *value)
 	const struct text *text = value;
 
 	if (strchr(text->s, ' '))
-		reader_error(reader, &text->where, "\"%s\" must not hold a space", text->s);
+		reader_refuse(reader, &text->where, "\"%s\" must not hold a space", text->s);
 }
 
 static void check_regex_rewrite(struct reader *reader, void *group)
@@ -279,7 +311,7 @@ static void check_regex_rewrite(struct reader *reader, void *group)
 	struct pattern_error error;
 	struct pattern *pattern;
 
-	if (!rewrite->match.s || !*rewrite->match.s || !rewrite->rewrite.s) {
+	if (!is_given(&rewrite->match) || !is_given(&rewrite->rewrite)) {
 		reader_error(reader, &rewrite->where,
 			     "UriRegexRewrite requires both Rewrite and Match fields to be "
 			     "specified");
@@ -325,9 +357,9 @@ static const struct schema regex_rewrite_schema =
 static void check_rewrite(struct reader *reader, void *group)
 {
 	const struct http_rewrite *rewrite = group;
-	bool uri = rewrite->uri.s && *rewrite->uri.s;
+	bool uri = is_given(&rewrite->uri);
 
-	if (!uri && !rewrite->uri_regex_rewrite && (!rewrite->authority.s || !*rewrite->authority.s))
+	if (!uri && !rewrite->uri_regex_rewrite && !is_given(&rewrite->authority))
 		reader_error(reader, &rewrite->where,
 			     "rewrite must specify at least one of URI, UriRegexRewrite, or "
 			     "authority");
@@ -356,12 +388,14 @@ static void check_redirect_code(struct reader *reader, void *value)
 {
 	const struct number *code = value;
 
-	if (code->value && code->value != 301 && code->value != 302 && code->value != 303 &&
-	    code->value != 307 && code->value != 308)
+	if (code->value && (code->value < 300 || code->value > 399))
 		reader_error(reader, &code->where,
-			     "%lld is not a valid redirect code, must be 3xx (301, 302, 303, 307 or "
-			     "308)",
-			     code->value);
+			     "%lld is not a valid redirect code, must be 3xx", code->value);
+	else if (code->value && code->value != redirect_status(code))
+		reader_say(reader, SEVERITY_WARNING, NULL, &code->where,
+			   "redirect code %lld is not one that Envoy can send (301, 302, 303, 307, "
+			   "308): 301 is sent",
+			   code->value);
 }
 
 static void check_redirect_scheme(struct reader *reader, void *value)
@@ -377,14 +411,16 @@ static void check_redirect(struct reader *reader, void *group)
 {
 	const struct http_redirect *redirect = group;
 
-	if (redirect->uri.s && redirect->prefix_rewrite.s)
-		reader_error(reader, &redirect->where,
+	bool uri = is_given(&redirect->uri), prefix = is_given(&redirect->prefix_rewrite);
+
+	if (uri && prefix)
+		reader_error(reader, &redirect->prefix_rewrite.where,
 			     "redirect may only specify one of uri or prefix_rewrite");
 	if (redirect->port.where.file && redirect->derive_port.where.file)
-		reader_error(reader, &redirect->where,
+		reader_error(reader, &redirect->derive_port.where,
 			     "redirect may only specify one of port or derivePort");
-	if (!redirect->uri.s && !redirect->prefix_rewrite.s && !redirect->authority.s &&
-	    !redirect->scheme.s && !redirect->port.where.file && !redirect->derive_port.where.file)
+	if (!uri && !prefix && !is_given(&redirect->authority) && !is_given(&redirect->scheme) &&
+	    !redirect->port.where.file && !redirect->derive_port.where.file)
 		reader_error(reader, &redirect->where,
 			     "redirect must specify URI, authority, scheme, or port");
 }
@@ -403,8 +439,8 @@ const struct schema redirect_schema =
 
 /* ---- HTTPDirectResponse ------------------------------------------------------------------- */
 
-#define BODY_WARNING 100000
-#define BODY_ERROR   1000000
+#define BODY_WARNING (100 * 1024)
+#define BODY_ERROR   (1024 * 1024)
 
 static int base64_digit(char c)
 {
@@ -456,7 +492,7 @@ static void check_body(struct reader *reader, void *group)
 	} else if (body->bytes.s && !decode(reader, body)) {
 		reader_error(reader, &body->bytes.where, "bytes: not valid base64");
 	}
-	if (body->body_len >= BODY_ERROR)
+	if (body->body_len > BODY_ERROR)
 		reader_error(reader, &body->where,
 			     "large direct_responses may impact control plane performance, must be "
 			     "less than 1MB");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables and checks that several of Istio's messages share. */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "rules/hostname.h"
@@ -47,8 +48,23 @@ void check_duration(struct reader *reader, void *value)
 	duration->set = false;
 }
 
+/* "outbound_.443_.subset_.host": how gateways between networks name clusters. */
+static bool is_cluster_name(const char *name)
+{
+	struct hostname_error error;
+	const char *at = name;
+
+	if (strncmp(name, "outbound_.", 10) != 0)
+		return false;
+	for (int i = 0; i < 3 && at; i++) {
+		at = strstr(at, "_.");
+		at = at ? at + 2 : NULL;
+	}
+	return at && hostname_is_fqdn(at, &error);
+}
+
 /* Drop what is no host, and bring the others into the form that look-ups use. */
-void check_host_list(struct reader *reader, struct list *hosts)
+void check_host_list(struct reader *reader, struct list *hosts, bool addresses)
 {
 	struct text *items = hosts->items;
 	struct hostname_error error;
@@ -56,7 +72,8 @@ void check_host_list(struct reader *reader, struct list *hosts)
 	char name[256];
 
 	for (size_t i = 0; i < hosts->n; i++) {
-		if (!hostname_is_address(items[i].s, NULL) &&
+		if (!(addresses && hostname_is_address(items[i].s, NULL)) &&
+		    !(reader->only_gateways && is_cluster_name(items[i].s)) &&
 		    !hostname_is_wildcard_domain(items[i].s, &error)) {
 			reader_error(reader, &items[i].where, "%s", error.text);
 			continue;
@@ -66,6 +83,7 @@ void check_host_list(struct reader *reader, struct list *hosts)
 		items[kept].s = region_strdup(&reader->rules->region, name);
 		kept += items[kept].s != NULL;
 	}
+	hosts->partial |= kept < hosts->n;
 	hosts->n = kept;
 }
 
@@ -75,9 +93,50 @@ void check_namespace(struct reader *reader, void *value)
 
 	if (!*namespace->s)
 		namespace->s = NULL;
-	else if (!hostname_is_port_name(namespace->s)) /* an RFC 1123 label, too */
+	else if (!hostname_is_label(namespace->s))
 		reader_error(reader, &namespace->where, "sourceNamespace match %s is invalid",
 			     namespace->s);
+}
+
+/* "mesh", "<namespace>/<name>", or the old "<name>.<namespace>.svc.<domain>". */
+static void check_gateway(struct reader *reader, const struct text *gateway)
+{
+	const char *slash = strchr(gateway->s, '/'), *dot = strchr(gateway->s, '.');
+	struct hostname_error error;
+	char namespace[64];
+
+	if (!slash) {
+		if (!hostname_is_fqdn(gateway->s, &error))
+			reader_error(reader, &gateway->where, "%s", error.text);
+		else if (dot && dot[1])
+			reader_warning(reader, &gateway->where,
+				       "using legacy gatewayName format \"%s\"; prefer the "
+				       "<namespace>/<name> format: \"%.*s/%.*s\"",
+				       gateway->s, (int)strcspn(dot + 1, "."), dot + 1,
+				       (int)(dot - gateway->s), gateway->s);
+		return;
+	}
+	if (slash == gateway->s || !slash[1]) {
+		reader_error(reader, &gateway->where,
+			     "config namespace and gateway name cannot be empty");
+		return;
+	}
+	snprintf(namespace, sizeof(namespace), "%.*s", (int)(slash - gateway->s), gateway->s);
+	if (slash - gateway->s > LABEL_MAX || !hostname_is_label(namespace))
+		reader_error(reader, &gateway->where, "invalid value for namespace: \"%.*s\"",
+			     (int)(slash - gateway->s), gateway->s);
+	if (!hostname_is_label(slash + 1))
+		reader_error(reader, &gateway->where, "invalid value for gateway name: \"%s\"",
+			     slash + 1);
+}
+
+void check_gateways(struct reader *reader, void *value)
+{
+	const struct list *gateways = value;
+	const struct text *items = gateways->items;
+
+	for (size_t i = 0; i < gateways->n; i++)
+		check_gateway(reader, &items[i]);
 }
 
 /* ---- exportTo ----------------------------------------------------------------------------- */
@@ -87,7 +146,7 @@ static void check_export_entry(struct reader *reader, const struct text *entry, 
 {
 	if (!strcmp(entry->s, "*") || !strcmp(entry->s, "."))
 		return;
-	if (strcmp(entry->s, "~") != 0 && !hostname_is_port_name(entry->s)) /* as a namespace */
+	if (strcmp(entry->s, "~") != 0 && !hostname_is_label(entry->s))
 		reader_error(reader, &entry->where,
 			     "only .,*, or a valid DNS 1123 label is allowed as exportTo entry");
 	else if (!strcmp(entry->s, "~") && !service)

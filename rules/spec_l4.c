@@ -16,7 +16,7 @@ static void check_sni_hosts(struct reader *reader, void *value)
 				       "using an IP address (\"%s\") goes against SNI spec and most "
 				       "clients do not support this",
 				       items[i].s);
-	check_host_list(reader, hosts);
+	check_host_list(reader, hosts, true);
 }
 
 static void check_l4_match(struct reader *reader, void *group)
@@ -60,7 +60,7 @@ static void check_sni_list(struct reader *reader, void *value)
 	    KEY_MAP(struct l4_match, source_labels, "sourceLabels", label_schema),                 \
 	    KEY_TEXT(struct l4_match, source_namespace, "sourceNamespace",                         \
 		     .check = check_namespace),                                                    \
-	    KEY_TEXTS(struct l4_match, gateways, "gateways")
+	    KEY_TEXTS(struct l4_match, gateways, "gateways", .check = check_gateways)
 
 static const struct key tls_match_keys[] = {
     KEY_TEXTS(struct l4_match, sni_hosts, "sniHosts", .check = check_sni_list),

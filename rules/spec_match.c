@@ -6,6 +6,7 @@
 #include "rules/schema.h"
 
 #define NO_NAME "header name cannot be empty"
+#define CLAIMS  "@request.auth.claims" /* a header of gateways that verified a token */
 
 /* ---- StringMatch -------------------------------------------------------------------------- */
 
@@ -98,6 +99,14 @@ static void check_match_name(struct reader *reader, void *value)
 		reader_error(reader, &name->where, NO_NAME);
 		return;
 	}
+	if (!strncmp(name->s, CLAIMS, strlen(CLAIMS))) {
+		if (!reader->for_gateway)
+			reader_error(reader, &name->where,
+				     "JWT claim based routing (key: %s) is only supported for "
+				     "gateway, found no gateways",
+				     name->s);
+		return;
+	}
 	if (pseudo)
 		pseudo = !strcmp(rest, "method") || !strcmp(rest, "authority") ||
 			 !strcmp(rest, "path") || !strcmp(rest, "scheme");
@@ -140,7 +149,7 @@ static const struct key header_match_keys[] = {
 };
 static const struct schema header_match_schema =
     SCHEMA("HTTPMatchRequest.headers", struct header_match, header_match_keys,
-	   .check = check_header_match);
+	   .null = "header match", .check = check_header_match);
 static const struct schema without_match_schema =
     SCHEMA("HTTPMatchRequest.withoutHeaders", struct header_match, header_match_keys,
 	   .check = check_without_match);
@@ -201,7 +210,7 @@ static const struct key http_match_keys[] = {
     KEY_FLAG(struct http_match, ignore_uri_case, "ignoreUriCase"),
     KEY_MAP(struct http_match, source_labels, "sourceLabels", label_schema),
     KEY_TEXT(struct http_match, source_namespace, "sourceNamespace", .check = check_namespace),
-    KEY_TEXTS(struct http_match, gateways, "gateways"),
+    KEY_TEXTS(struct http_match, gateways, "gateways", .check = check_gateways),
     KEY_IGNORED("statPrefix", "there are no statistics"),
 };
 const struct schema http_match_schema =

@@ -38,7 +38,7 @@ static void check_workload_namespace(struct reader *reader, void *value)
 {
 	struct text *namespace = value;
 
-	if (hostname_is_port_name(namespace->s)) /* an RFC 1123 label, too */
+	if (hostname_is_label(namespace->s))
 		return;
 	reader_error(reader, &namespace->where, "invalid namespace: \"%s\"", namespace->s);
 	namespace->s = NULL;
@@ -74,6 +74,23 @@ static const struct key mesh_config_keys[] = {
     KEY_DURATION(struct mesh_config, connect_timeout, "connectTimeout", .check = check_duration,
 		 .gap = true),
     KEY_GROUP(struct mesh_config, workload, "workload", workload_schema),
+    KEY_IGNORED("tcpKeepalive", "set it in a DestinationRule, connectionPool.tcp"),
+    KEY_IGNORED("h2UpgradePolicy", "set it in a DestinationRule, connectionPool.http"),
+    KEY_IGNORED("localityLbSetting", "there are no localities"),
+    KEY_IGNORED("inboundTrafficPolicy", "inbound traffic is not touched"),
+    KEY_IGNORED("inboundClusterStatName", NO_PROXY),
+    KEY_IGNORED("outboundClusterStatName", NO_PROXY),
+    KEY_IGNORED("tlsDefaults", "set tls in a DestinationRule"),
+    KEY_IGNORED("meshMTLS", "there are no certificates of a mesh"),
+    KEY_IGNORED("caCertificates", "set them in a DestinationRule, tls"),
+    KEY_IGNORED("certificates", "there are no certificates of a mesh"),
+    KEY_IGNORED("ca", "there are no certificates of a mesh"),
+    KEY_IGNORED("serviceSettings", NO_CONTROL),
+    KEY_IGNORED("serviceScopeConfigs", NO_CONTROL),
+    KEY_IGNORED("configSources", NO_CONTROL),
+    KEY_IGNORED("verifyCertificateAtClient", "certificates are verified"),
+    KEY_IGNORED("enableEnvoyAccessLog", NO_PROXY),
+    KEY_IGNORED("hboneIdleTimeout", NO_PROXY),
     KEY_IGNORED("accessLogFile", NO_PROXY),
     KEY_IGNORED("accessLogFormat", NO_PROXY),
     KEY_IGNORED("accessLogEncoding", NO_PROXY),

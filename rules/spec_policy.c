@@ -63,7 +63,8 @@ static const struct key ring_hash_keys[] = {
 };
 static const struct schema ring_hash_schema = SCHEMA("RingHash", struct ring_hash, ring_hash_keys);
 
-#define TABLE_MAX 5000011 /* Envoy's */
+#define TABLE_MAX   5000011 /* Envoy's */
+#define MAGLEV_SIZE "tableSize must be set for maglev"
 
 static bool is_prime(long long number)
 {
@@ -79,7 +80,9 @@ static void check_table_size(struct reader *reader, void *value)
 {
 	const struct number *size = value;
 
-	if (size->value >= TABLE_MAX)
+	if (!size->value)
+		reader_error(reader, &size->where, MAGLEV_SIZE);
+	else if (size->value >= TABLE_MAX)
 		reader_error(reader, &size->where, "tableSize must be less than %d for maglev",
 			     TABLE_MAX);
 	else if (!is_prime(size->value))
@@ -87,7 +90,8 @@ static void check_table_size(struct reader *reader, void *value)
 }
 
 static const struct key maglev_keys[] = {
-    KEY_NUMBER(struct maglev, table_size, "tableSize", .check = check_table_size),
+    KEY_NUMBER(struct maglev, table_size, "tableSize", .check = check_table_size,
+	       .required = MAGLEV_SIZE),
 };
 static const struct schema maglev_schema = SCHEMA("MagLev", struct maglev, maglev_keys);
 
@@ -98,9 +102,9 @@ static void check_consistent_hash(struct reader *reader, void *group)
 		   hash->use_source_ip.set + (hash->http_query_parameter_name.s != NULL);
 
 	if (!keys)
-		reader_error(reader, &hash->where,
-			     "consistentHash needs one of httpHeaderName, httpCookie, useSourceIp "
-			     "and httpQueryParameterName");
+		reader_say(reader, SEVERITY_WARNING, NULL, &hash->where,
+			   "consistentHash has nothing to hash: it needs one of httpHeaderName, "
+			   "httpCookie, useSourceIp and httpQueryParameterName");
 	else if (keys > 1)
 		reader_error(reader, &hash->where,
 			     "only one of httpHeaderName, httpCookie, useSourceIp and "
@@ -163,7 +167,7 @@ NOT_NEGATIVE(check_per_connection, "max requests per connection")
 NOT_NEGATIVE(check_max_retries, "max retries")
 NOT_NEGATIVE(check_streams, "max concurrent streams")
 
-/* 0 s turns an idle timeout off. */
+/* 0 s turns it off; that of http has no such value. */
 static void check_idle_timeout(struct reader *reader, void *value)
 {
 	const struct duration *timeout = value;
@@ -235,7 +239,7 @@ static const struct key http_settings_keys[] = {
     KEY_NUMBER(struct http_settings, max_requests_per_connection, "maxRequestsPerConnection",
 	       .check = check_per_connection),
     KEY_NUMBER(struct http_settings, max_retries, "maxRetries", .check = check_max_retries),
-    KEY_DURATION(struct http_settings, idle_timeout, "idleTimeout", .check = check_idle_timeout),
+    KEY_DURATION(struct http_settings, idle_timeout, "idleTimeout", .check = check_duration),
     KEY_CHOICE(struct http_settings, h2_upgrade_policy, "h2UpgradePolicy", upgrade_names),
     KEY_FLAG(struct http_settings, use_client_protocol, "useClientProtocol"),
     KEY_NUMBER(struct http_settings, max_concurrent_streams, "maxConcurrentStreams",
@@ -262,7 +266,10 @@ static const struct schema pool_schema =
 
 /* ---- OutlierDetection --------------------------------------------------------------------- */
 
-NOT_NEGATIVE(check_consecutive, "outlier detection consecutive errors")
+NOT_NEGATIVE(check_errors, "outlier detection consecutive errors")
+NOT_NEGATIVE(check_5xx_errors, "outlier detection consecutive 5xx errors")
+NOT_NEGATIVE(check_gateway_errors, "outlier detection consecutive gateway errors")
+NOT_NEGATIVE(check_local_failures, "outlier detection consecutive local origin failures")
 
 static void check_whole_percent(struct reader *reader, void *value)
 {
@@ -291,13 +298,13 @@ static const struct key outlier_keys[] = {
     KEY_FLAG(struct outlier_detection, split_external_local_origin_errors,
 	     "splitExternalLocalOriginErrors"),
     KEY_NUMBER(struct outlier_detection, consecutive_local_origin_failures,
-	       "consecutiveLocalOriginFailures", .check = check_consecutive),
+	       "consecutiveLocalOriginFailures", .check = check_local_failures),
     KEY_NUMBER(struct outlier_detection, consecutive_gateway_errors, "consecutiveGatewayErrors",
-	       .check = check_consecutive),
+	       .check = check_gateway_errors),
     KEY_NUMBER(struct outlier_detection, consecutive_5xx_errors, "consecutive5xxErrors",
-	       .check = check_consecutive),
+	       .check = check_5xx_errors),
     KEY_NUMBER(struct outlier_detection, consecutive_errors, "consecutiveErrors",
-	       .check = check_consecutive, .deprecated = "use consecutive5xxErrors"),
+	       .check = check_errors, .deprecated = "use consecutive5xxErrors"),
     KEY_DURATION(struct outlier_detection, interval, "interval", .check = check_duration),
     KEY_DURATION(struct outlier_detection, base_ejection_time, "baseEjectionTime",
 		 .check = check_duration),
@@ -331,12 +338,23 @@ static void check_target_host(struct reader *reader, void *value)
 			     "tunnel target host must be valid FQDN or IP address: %s", host->s);
 }
 
+static void check_target_port(struct reader *reader, void *value)
+{
+	const struct number *port = value;
+
+	if (port->value < 1 || port->value > 65535)
+		reader_error(reader, &port->where,
+			     "tunnel target port is invalid: port number %lld must be in the range "
+			     "1..65535",
+			     port->value);
+}
+
 static const struct key tunnel_keys[] = {
     KEY_TEXT(struct tunnel_settings, protocol, "protocol", .check = check_tunnel_protocol),
     KEY_TEXT(struct tunnel_settings, target_host, "targetHost", .check = check_target_host,
 	     .required = "tunnel target host must be valid FQDN or IP address: it has none"),
-    KEY_NUMBER(struct tunnel_settings, target_port, "targetPort", .check = check_port_number,
-	       .required = "tunnel target port must be valid: it has none"),
+    KEY_NUMBER(struct tunnel_settings, target_port, "targetPort", .check = check_target_port,
+	       .required = "tunnel target port is invalid: it has none"),
 };
 static const struct schema tunnel_schema =
     SCHEMA("TunnelSettings", struct tunnel_settings, tunnel_keys);

@@ -12,6 +12,28 @@
 
 /* ---- HTTPRetry ---------------------------------------------------------------------------- */
 
+/* One that has a name, as Go's http.StatusText() knows them. */
+static bool is_status_code(const char *text, size_t len)
+{
+	static const struct range {
+		int first, last;
+	} known[] = {
+	    {100, 103}, {200, 208}, {226, 226}, {300, 305}, {307, 308}, {400, 418},
+	    {421, 426}, {428, 429}, {431, 431}, {451, 451}, {500, 508}, {510, 511},
+	};
+	int code = 0;
+
+	for (size_t i = 0; i < len; i++)
+		if (!isdigit((unsigned char)text[i]))
+			return false;
+	if (len == 3)
+		code = atoi(text);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (code >= known[i].first && code <= known[i].last)
+			return true;
+	return false;
+}
+
 static bool is_retry_condition(const char *text, size_t len)
 {
 	static const char *const conditions[] = {
@@ -24,21 +46,19 @@ static bool is_retry_condition(const char *text, size_t len)
 	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
 		if (strlen(conditions[i]) == len && !memcmp(conditions[i], text, len))
 			return true;
-	/* Or a status code. */
-	return len == 3 && text[0] >= '1' && text[0] <= '5' && isdigit((unsigned char)text[1]) &&
-	       isdigit((unsigned char)text[2]);
+	return is_status_code(text, len);
 }
 
 static void check_retry_on(struct reader *reader, void *value)
 {
 	const struct text *text = value;
 
-	for (const char *at = text->s; *at; at += *at == ',') {
-		size_t len = strcspn(at, ","), blanks = strspn(at, " ");
-		const char *name = at + (blanks < len ? blanks : len);
+	for (const char *at = text->s, *end; *text->s && at; at = *end ? end + 1 : NULL) {
+		const char *name = at + strspn(at, " ");
+		size_t len;
 
-		at += len;
-		len = (size_t)(at - name);
+		end = at + strcspn(at, ",");
+		len = name < end ? (size_t)(end - name) : 0;
 		while (len && name[len - 1] == ' ')
 			len--;
 		if (!is_retry_condition(name, len))
@@ -63,9 +83,8 @@ static void check_retry(struct reader *reader, void *group)
 	const struct http_retry *retry = group;
 
 	if (retry->attempts.value == 0 &&
-	    (retry->per_try_timeout.where.file || retry->retry_on.s ||
-	     retry->retry_remote_localities.set || retry->retry_ignore_previous_hosts.set ||
-	     retry->backoff.where.file))
+	    (retry->per_try_timeout.where.file || (retry->retry_on.s && *retry->retry_on.s) ||
+	     retry->retry_remote_localities.set))
 		reader_error(reader, &retry->where,
 			     "http retry policy configured when attempts are set to 0 (disabled)");
 }
@@ -95,15 +114,23 @@ static void check_percent_number(struct reader *reader, void *value)
 }
 
 static const struct key delay_keys[] = {
-    KEY_DURATION(struct fault_delay, fixed_delay, "fixedDelay", .check = check_duration,
-		 .required = "duration must be greater than 1ms (fixedDelay is required)"),
+    KEY_DURATION(struct fault_delay, fixed_delay, "fixedDelay", .check = check_duration),
     KEY_GROUP(struct fault_delay, percentage, "percentage", percent_schema),
     KEY_NUMBER(struct fault_delay, percent, "percent", .check = check_percent_number,
 	       .deprecated = "use percentage"),
-    KEY_REFUSED("exponentialDelay", "exponentialDelay not supported yet: use fixedDelay"),
+    KEY_REFUSED("exponentialDelay", "exponentialDelay not supported yet: use fixedDelay",
+		.offset = offsetof(struct fault_delay, exponential)),
 };
+static void check_delay(struct reader *reader, void *group)
+{
+	const struct fault_delay *delay = group;
+
+	if (!delay->fixed_delay.where.file && !delay->exponential.file)
+		reader_warning(reader, &delay->where, "delay configured, but fixedDelay not set");
+}
+
 static const struct schema delay_schema =
-    SCHEMA("HTTPFaultInjection.Delay", struct fault_delay, delay_keys);
+    SCHEMA("HTTPFaultInjection.Delay", struct fault_delay, delay_keys, .check = check_delay);
 
 static void check_abort_status(struct reader *reader, void *value)
 {
@@ -138,15 +165,16 @@ static void check_abort(struct reader *reader, void *group)
 	if (set > 1)
 		reader_error(reader, &abort->where,
 			     "only one of httpStatus and grpcStatus can be set");
-	else if (!set)
-		reader_error(reader, &abort->where, "HTTP status 0 is not in range 200-599");
+	else if (!set && !abort->http2_error.file)
+		reader_warning(reader, &abort->where, "abort configured, but error type not set");
 }
 
 static const struct key abort_keys[] = {
     KEY_NUMBER(struct fault_abort, http_status, "httpStatus", .check = check_abort_status),
     KEY_TEXT(struct fault_abort, grpc_status, "grpcStatus", .check = check_grpc_status),
     KEY_GROUP(struct fault_abort, percentage, "percentage", percent_schema),
-    KEY_REFUSED("http2Error", "HTTP/2 abort fault injection not supported yet: use httpStatus"),
+    KEY_REFUSED("http2Error", "HTTP/2 abort fault injection not supported yet: use httpStatus",
+		.offset = offsetof(struct fault_abort, http2_error)),
 };
 static const struct schema abort_schema =
     SCHEMA("HTTPFaultInjection.Abort", struct fault_abort, abort_keys, .check = check_abort);
@@ -169,10 +197,27 @@ const struct schema http_fault_schema =
 
 /* ---- HTTPMirrorPolicy --------------------------------------------------------------------- */
 
+/* Unlike other percentages, it may be as small as one likes. */
+static void check_mirror_percent(struct reader *reader, void *value)
+{
+	struct decimal *percent = value;
+
+	if (percent->value >= 0 && percent->value <= 100)
+		return;
+	reader_error(reader, &percent->where,
+		     "mirror percentage must have a max value of 100, and a min value of 0");
+	percent->set = false;
+}
+
+static const struct key mirror_percent_keys[] = {
+    KEY_DECIMAL(struct percent, value, "value", .check = check_mirror_percent),
+};
+const struct schema mirror_percent_schema = SCHEMA("Percent", struct percent, mirror_percent_keys);
+
 static const struct key mirror_keys[] = {
     KEY_GROUP(struct http_mirror, destination, "destination", destination_schema,
-	      .required = "destination is required"),
-    KEY_GROUP(struct http_mirror, percentage, "percentage", percent_schema),
+	      .required = "destination is required for mirrors"),
+    KEY_GROUP(struct http_mirror, percentage, "percentage", mirror_percent_schema),
 };
 const struct schema mirror_schema = SCHEMA("HTTPMirrorPolicy", struct http_mirror, mirror_keys);
 

@@ -13,29 +13,31 @@ static const struct schema delegate_schema = SCHEMA("Delegate", struct delegate,
 
 static void check_pairs(struct reader *reader, const struct http_route *route)
 {
+	/* Where the second of them stands; NULL: it does not. */
+	const struct where *redirect = route->redirect ? &route->redirect->where : NULL;
+	const struct where *response =
+	    route->direct_response ? &route->direct_response->where : NULL;
+	const struct where *mirrors = route->mirrors.n ? &route->mirrors.where : NULL;
 	const struct pair_rule {
-		bool one, other;
+		bool one;
+		const struct where *other;
 		const char *text;
 	} pairs[] = {
-	    {route->route.n, route->redirect, "HTTP route cannot contain both route and redirect"},
-	    {route->fault, route->redirect, "HTTP route cannot contain both fault and redirect"},
-	    {route->rewrite, route->redirect,
-	     "HTTP route rule cannot contain both rewrite and redirect"},
-	    {route->direct_response, route->redirect,
+	    {route->route.n, redirect, "HTTP route cannot contain both route and redirect"},
+	    {route->fault, redirect, "HTTP route cannot contain both fault and redirect"},
+	    {route->rewrite, redirect, "HTTP route rule cannot contain both rewrite and redirect"},
+	    {route->direct_response, redirect,
 	     "HTTP route cannot contain both direct_response and redirect"},
-	    {route->route.n, route->direct_response,
-	     "HTTP route cannot contain both route and direct_response"},
-	    {route->fault, route->direct_response,
-	     "HTTP route cannot contain both fault and direct_response"},
-	    {route->rewrite, route->direct_response,
+	    {route->route.n, response, "HTTP route cannot contain both route and direct_response"},
+	    {route->fault, response, "HTTP route cannot contain both fault and direct_response"},
+	    {route->rewrite, response,
 	     "HTTP route rule cannot contain both rewrite and direct_response"},
-	    {route->mirror, route->mirrors.n,
-	     "HTTP route cannot contain both mirror and mirrors"},
+	    {route->mirror, mirrors, "HTTP route cannot contain both mirror and mirrors"},
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		if (pairs[i].one && pairs[i].other)
-			reader_error(reader, &route->where, "%s", pairs[i].text);
+			reader_error(reader, pairs[i].other, "%s", pairs[i].text);
 }
 
 static void check_action(struct reader *reader, const struct http_route *route)
@@ -84,16 +86,8 @@ static void check_http_route(struct reader *reader, void *group)
 	check_action(reader, route);
 	check_pairs(reader, route);
 	check_prefix_rewrite(reader, route);
+	check_authority(reader, route);
 	route->total_weight = check_weights(reader, &route->route);
-}
-
-/* 0 s: none. */
-static void check_timeout(struct reader *reader, void *value)
-{
-	const struct duration *timeout = value;
-
-	if (timeout->ns)
-		check_duration(reader, value);
 }
 
 static void check_mirror_percent(struct reader *reader, void *value)
@@ -116,12 +110,12 @@ static const struct key http_route_keys[] = {
     KEY_GROUP(struct http_route, direct_response, "directResponse", direct_response_schema,
 	      .gap = true),
     KEY_GROUP(struct http_route, delegate, "delegate", delegate_schema),
-    KEY_DURATION(struct http_route, timeout, "timeout", .check = check_timeout, .gap = true),
+    KEY_DURATION(struct http_route, timeout, "timeout", .check = check_duration, .gap = true),
     KEY_GROUP(struct http_route, retries, "retries", http_retry_schema, .gap = true),
     KEY_GROUP(struct http_route, fault, "fault", http_fault_schema, .gap = true),
     KEY_GROUP(struct http_route, mirror, "mirror", destination_schema, .gap = true),
     KEY_GROUPS(struct http_route, mirrors, "mirrors", mirror_schema, .gap = true),
-    KEY_GROUP(struct http_route, mirror_percentage, "mirrorPercentage", percent_schema,
+    KEY_GROUP(struct http_route, mirror_percentage, "mirrorPercentage", mirror_percent_schema,
 	      .gap = true),
     KEY_NUMBER(struct http_route, mirror_percent, "mirrorPercent", .check = check_mirror_percent,
 	       .gap = true, .deprecated = "use mirrorPercentage"),

@@ -14,7 +14,7 @@ static void check_subset_name(struct reader *reader, void *value)
 {
 	struct text *name = value;
 
-	if (hostname_is_port_name(name->s)) /* an RFC 1123 label, too */
+	if (hostname_is_label(name->s))
 		return;
 	reader_error(reader, &name->where, "subset name is invalid: \"%s\"", name->s);
 	name->s = NULL;
@@ -57,7 +57,7 @@ static void check_rule_host(struct reader *reader, void *value)
 	struct hostname_error error;
 	char name[256];
 
-	if (!hostname_is_address(host->s, NULL) && !hostname_is_wildcard_domain(host->s, &error)) {
+	if (!hostname_is_wildcard_domain(host->s, &error)) {
 		reader_error(reader, &host->where, "%s", error.text);
 		host->s = NULL;
 		return;

@@ -17,7 +17,7 @@ static void check_port_name(struct reader *reader, void *value)
 {
 	const struct text *name = value;
 
-	if (!hostname_is_port_name(name->s))
+	if (!hostname_is_label(name->s))
 		reader_error(reader, &name->where, "invalid port name: %s", name->s);
 }
 
@@ -36,8 +36,9 @@ static void check_service_hosts(struct reader *reader, void *value)
 		}
 		items[kept++] = items[i];
 	}
+	hosts->partial = kept < hosts->n;
 	hosts->n = kept;
-	check_host_list(reader, hosts);
+	check_host_list(reader, hosts, false);
 }
 
 /* ---- tables ------------------------------------------------------------------------------- */
@@ -73,6 +74,7 @@ static const struct choice_name protocols[] = {
     {.name = "UDP",
      .refusal = "UDP is not supported: sidecars leave it alone, and so does meshshim (leave the "
 		"port out)"},
+    {.name = "", .value = SERVICE_AUTO},
     {.name = NULL},
 };
 
@@ -98,6 +100,14 @@ enum protocol service_protocol(const struct service_port *port)
 		break;
 	}
 	return PROTOCOL_AUTO;
+}
+
+const char *service_protocol_name(const struct service_port *port)
+{
+	for (const struct choice_name *choice = protocols; choice->name; choice++)
+		if (!choice->refusal && choice->value == port->protocol.value)
+			return choice->name;
+	return "";
 }
 
 static const struct key service_port_keys[] = {
@@ -154,7 +164,7 @@ static const struct key service_entry_keys[] = {
     KEY_TEXTS(struct service_entry, export_to, "exportTo", .check = check_service_export_to),
     KEY_REFUSED("workloadSelector", "there are no workloads to select, list the addresses as "
 				    "endpoints instead",
-		.offset = offsetof(struct service_entry, has_selector)),
+		.offset = offsetof(struct service_entry, selector)),
 };
 const struct schema service_entry_schema =
     SCHEMA("ServiceEntry", struct service_entry, service_entry_keys, .check = check_service_entry,
@@ -251,7 +261,7 @@ static void check_unix(struct reader *reader, const struct service_entry *entry,
 
 	if (!*path)
 		reader_error(reader, where, "unix address must not be empty");
-	else if (path[0] != '/' || path[strlen(path) - 1] == '/')
+	else if (path[0] != '@' && (path[0] != '/' || path[strlen(path) - 1] == '/'))
 		reader_error(reader, where, "%s is not an absolute path to a file", path);
 	if (endpoint->ports.n)
 		reader_error(reader, &endpoint->ports.where,
@@ -292,9 +302,10 @@ static void check_endpoint(struct reader *reader, const struct service_entry *en
 static void check_hosts_resolve(struct reader *reader, const struct service_entry *entry)
 {
 	const struct text *hosts = entry->hosts.items;
+	struct hostname_error error;
 
 	for (size_t i = 0; i < entry->hosts.n; i++)
-		if (hosts[i].s[0] == '*' || !strchr(hosts[i].s, '.'))
+		if (!hostname_is_fqdn(hosts[i].s, &error))
 			reader_error(reader, &hosts[i].where,
 				     "hosts must be FQDN or contain only prefix wildcards if no "
 				     "endpoints are provided for resolution mode %s",
@@ -307,7 +318,7 @@ static void check_dynamic(struct reader *reader, const struct service_entry *ent
 	const struct service_port *ports = entry->ports.items;
 	const struct text *hosts = entry->hosts.items;
 
-	if (!entry->hosts.n)
+	if (!entry->hosts.n && !entry->hosts.partial)
 		reader_error(reader, &entry->where,
 			     "at least one wildcard host must be provided for resolution mode "
 			     "DYNAMIC_DNS");
@@ -344,13 +355,13 @@ static void check_endpoints(struct reader *reader, const struct service_entry *e
 		if (entry->endpoints.n)
 			reader_error(reader, &entry->endpoints.where,
 				     "no endpoints should be provided for resolution type none");
-		if (entry->has_selector)
-			reader_warning(reader, &entry->where,
+		if (entry->selector.file)
+			reader_warning(reader, &entry->selector,
 				       "workloadSelector should not be set when resolution mode "
 				       "is NONE");
 		break;
 	case RESOLUTION_STATIC:
-		if (!entry->endpoints.n && !entry->has_selector)
+		if (!entry->endpoints.n && !entry->selector.file)
 			reader_say(reader, SEVERITY_WARNING, NULL, &entry->where,
 				   "no endpoints for resolution mode STATIC: every request is "
 				   "answered 503");
@@ -423,8 +434,8 @@ static void check_tcp_address(struct reader *reader, const struct service_entry 
 	if (allocated || entry->addresses.n)
 		return;
 	for (size_t i = 0; i < entry->ports.n; i++)
-		if (service_protocol(&ports[i]) == PROTOCOL_TCP ||
-		    service_protocol(&ports[i]) == PROTOCOL_AUTO)
+		if (ports[i].protocol.value == SERVICE_TCP ||
+		    ports[i].protocol.value == SERVICE_AUTO)
 			reader_say(reader, SEVERITY_WARNING, "IST0134", &ports[i].where,
 				   "ServiceEntry addresses are required for this protocol");
 }
@@ -455,8 +466,8 @@ static void check_service_entry(struct reader *reader, void *group)
 	const struct service_port *ports = entry->ports.items;
 
 	check_limits(reader, entry);
-	if (entry->has_selector && entry->endpoints.n)
-		reader_error(reader, &entry->where,
+	if (entry->selector.file && entry->endpoints.n)
+		reader_error(reader, &entry->selector,
 			     "only one of WorkloadSelector or Endpoints is allowed in Service "
 			     "Entry");
 	if (entry->location.value)
@@ -466,7 +477,8 @@ static void check_service_entry(struct reader *reader, void *group)
 	if (!entry->resolution.where.file)
 		reader_gap(reader, &entry->where, "ServiceEntry", "resolution", "NONE");
 	for (size_t i = 0; i < entry->ports.n; i++)
-		if (!ports[i].protocol.where.file)
+		if (!ports[i].protocol.where.file ||
+		    (ports[i].protocol.set && ports[i].protocol.value == SERVICE_AUTO))
 			reader_gap(reader, &ports[i].where, "ServicePort", "protocol", "(none)");
 	check_partial_wildcards(reader, entry);
 	check_addresses(reader, entry);

@@ -21,12 +21,21 @@ static void check_sni(struct reader *reader, void *value)
 
 	if (!*sni->s) {
 		sni->s = NULL;
-	} else if (!hostname_is_address(sni->s, NULL) && !hostname_is_fqdn(sni->s, &error)) {
-		reader_error(reader, &sni->where, "sni: %s", error.text);
-	} else {
-		hostname_normalize(sni->s, strlen(sni->s), name);
-		sni->s = region_strdup(&reader->rules->region, name);
+		return;
 	}
+	if (strlen(sni->s) > 255 || strchr(sni->s, ' ')) {
+		reader_refuse(reader, &sni->where, "sni: \"%.64s\" is no name of a server", sni->s);
+		sni->s = NULL;
+		return;
+	}
+	/* Underscores are in the names that Istio itself makes. */
+	for (size_t i = 0; i <= strlen(sni->s); i++)
+		name[i] = sni->s[i] == '_' ? '-' : sni->s[i];
+	if (!hostname_is_address(sni->s, NULL) && !hostname_is_fqdn(name, &error) &&
+	    !strchr(sni->s, '_'))
+		reader_say(reader, SEVERITY_WARNING, NULL, &sni->where, "sni: %s", error.text);
+	hostname_normalize(sni->s, strlen(sni->s), name);
+	sni->s = region_strdup(&reader->rules->region, name);
 }
 
 static void check_mutual(struct reader *reader, const struct tls_settings *tls)
@@ -54,7 +63,8 @@ static void check_tls(struct reader *reader, void *group)
 			       "(use MUTUAL)");
 	if (!tls->insecure_skip_verify.value)
 		return;
-	if (is_set(&tls->ca_certificates) || tls->subject_alt_names.n)
+	if (tls->mode.value != TLS_MODE_DISABLE &&
+	    (is_set(&tls->ca_certificates) || tls->subject_alt_names.n))
 		reader_error(reader, &tls->where,
 			     "cannot specify CaCertificates or SubjectAltNames when "
 			     "InsecureSkipVerify is set true");

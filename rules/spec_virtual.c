@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rules/hostname.h"
 #include "rules/reach.h"
 #include "rules/schema.h"
 
@@ -45,7 +46,7 @@ static void check_overlap(struct reader *reader, const struct list *hosts)
 
 static void check_virtual_hosts(struct reader *reader, void *value)
 {
-	check_host_list(reader, value);
+	check_host_list(reader, value, true);
 	check_overlap(reader, value);
 }
 
@@ -104,7 +105,7 @@ static void check_sni(struct reader *reader, const struct list *hosts, const str
 			return;
 		if (len < sizeof(list))
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
-						i ? " " : "", items[i].s);
+						i ? ", " : "", items[i].s);
 	}
 	reader_error(reader, &sni->where,
 		     "SNI host \"%s\" is not a compatible subset of any of the virtual service "
@@ -123,7 +124,8 @@ static void check_snis(struct reader *reader, const struct virtual_service *serv
 			const struct text *snis = blocks[j].sni_hosts.items;
 
 			for (size_t k = 0; k < blocks[j].sni_hosts.n; k++)
-				check_sni(reader, &service->hosts, &snis[k]);
+				if (!hostname_is_address(snis[k].s, NULL))
+					check_sni(reader, &service->hosts, &snis[k]);
 		}
 	}
 }
@@ -131,12 +133,9 @@ static void check_snis(struct reader *reader, const struct virtual_service *serv
 static void check_virtual_service(struct reader *reader, void *group)
 {
 	struct virtual_service *service = group;
-	const struct text *gateways = service->gateways.items;
 
-	service->inert = service->gateways.n > 0;
-	for (size_t i = 0; i < service->gateways.n; i++)
-		if (!strcmp(gateways[i].s, "mesh"))
-			service->inert = false;
+	service->inert = reader->only_gateways;
+	reader->for_gateway = reader->only_gateways = false;
 	if (service->inert)
 		reader_say(reader, SEVERITY_WARNING, NULL, &service->gateways.where,
 			   "virtual service has no effect here: its gateways do not include "
@@ -146,15 +145,37 @@ static void check_virtual_service(struct reader *reader, void *group)
 	check_stars(reader, service);
 	if (service->hosts.n)
 		check_snis(reader, service);
-	else
+	else if (!service->hosts.partial)
 		check_delegate(reader, service);
 	reach_check(reader, service);
+}
+
+/* One for gateways may have what means something to gateways alone, wherever in the file it says so. */
+static void see_gateways(struct reader *reader, const void *node)
+{
+	const void *gateways = reader_member(reader, node, "gateways");
+	bool mesh = false;
+	size_t n = 0;
+
+	if (gateways && reader->ops->kind(reader->tree, gateways) == TREE_LIST)
+		n = reader->ops->length(reader->tree, gateways);
+	reader->for_gateway = false;
+	for (size_t i = 0; i < n; i++) {
+		const void *item = reader->ops->child(reader->tree, gateways, i);
+
+		if (reader->ops->kind(reader->tree, item) == TREE_TEXT &&
+		    !strcmp(reader->ops->text(reader->tree, item), "mesh"))
+			mesh = true;
+		else
+			reader->for_gateway = true;
+	}
+	reader->only_gateways = reader->for_gateway && !mesh;
 }
 
 static const struct key virtual_service_keys[] = {
     KEY_TEXT(struct virtual_service, name, "name", .required = "virtual service must have a name"),
     KEY_TEXTS(struct virtual_service, hosts, "hosts", .check = check_virtual_hosts),
-    KEY_TEXTS(struct virtual_service, gateways, "gateways"),
+    KEY_TEXTS(struct virtual_service, gateways, "gateways", .check = check_gateways),
     KEY_GROUPS(struct virtual_service, http, "http", http_route_schema),
     KEY_GROUPS(struct virtual_service, tls, "tls", tls_route_schema, .gap = true),
     KEY_GROUPS(struct virtual_service, tcp, "tcp", tcp_route_schema, .gap = true),
@@ -162,4 +183,4 @@ static const struct key virtual_service_keys[] = {
 };
 const struct schema virtual_service_schema =
     SCHEMA("VirtualService", struct virtual_service, virtual_service_keys,
-	   .check = check_virtual_service, .resource = true);
+	   .prepare = see_gateways, .check = check_virtual_service, .resource = true);

@@ -51,6 +51,7 @@ struct list {
 	struct where where;
 	void *items;
 	size_t n;
+	bool partial; /* some of what was written is not here: it was refused */
 };
 
 /* An entry of a map<string, string>: labels, headers. */

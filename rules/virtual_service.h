@@ -122,6 +122,20 @@ struct http_redirect {
 	struct number redirect_code; /* absent or 0: 301 */
 };
 
+/* The status that a redirectCode comes to: of those that Envoy can send, else 301. */
+static inline int redirect_status(const struct number *code)
+{
+	switch (code->value) {
+	case 302:
+	case 303:
+	case 307:
+	case 308:
+		return (int)code->value;
+	default:
+		return 301;
+	}
+}
+
 /* HTTPBody: one of both. `bytes` is base64; `body` is what is sent, whichever it was. */
 struct http_body {
 	struct where where;
@@ -141,6 +155,7 @@ struct fault_delay {
 	struct duration fixed_delay;
 	struct percent *percentage; /* absent: `percent`, else never */
 	struct number percent;	    /* deprecated */
+	struct where exponential;   /* of exponentialDelay, which is refused */
 };
 
 struct fault_abort {
@@ -148,6 +163,7 @@ struct fault_abort {
 	struct number http_status;
 	struct text grpc_status;
 	struct percent *percentage; /* absent: never */
+	struct where http2_error;   /* refused */
 };
 
 struct http_fault {
@@ -195,7 +211,7 @@ struct http_route {
 	struct direct_response *direct_response;
 	struct delegate *delegate;
 	struct http_rewrite *rewrite;
-	struct duration timeout; /* absent or 0: none */
+	struct duration timeout; /* absent: none */
 	struct http_retry *retries;
 	struct http_fault *fault;
 	struct destination *mirror;

@@ -11,8 +11,8 @@ run() {
 name="the founding post's resources are samples/octopus/mesh.cfg"
 if wanted "$name"; then
 	run -q -o "$tmp/founding.cfg" good.founding.yaml
-	"$check" --dump "$tmp/founding.cfg" >"$tmp/got" 2>&1
-	"$check" --dump ../../samples/octopus/mesh.cfg >"$tmp/want" 2>&1
+	"$check" -q --dump "$tmp/founding.cfg" >"$tmp/got" 2>&1
+	"$check" -q --dump ../../samples/octopus/mesh.cfg >"$tmp/want" 2>&1
 	same "$name" 0
 fi
 

@@ -112,12 +112,12 @@ END_TEST
 
 START_TEST(port_names)
 {
-	ck_assert(hostname_is_port_name("http"));
-	ck_assert(hostname_is_port_name("http-2"));
-	ck_assert(!hostname_is_port_name("HTTP"));
-	ck_assert(!hostname_is_port_name("http_2"));
-	ck_assert(!hostname_is_port_name("a.b"));
-	ck_assert(!hostname_is_port_name(""));
+	ck_assert(hostname_is_label("http"));
+	ck_assert(hostname_is_label("http-2"));
+	ck_assert(hostname_is_label("HTTP"));
+	ck_assert(!hostname_is_label("http_2"));
+	ck_assert(!hostname_is_label("a.b"));
+	ck_assert(!hostname_is_label(""));
 }
 END_TEST
 
