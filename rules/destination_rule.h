@@ -16,6 +16,7 @@ struct tls_settings {
 	struct text client_certificate, private_key, ca_certificates, ca_crl, sni;
 	struct list subject_alt_names;
 	struct flag insecure_skip_verify;
+	struct where credential; /* of a credentialName (an error); file NULL: none */
 };
 
 /* LoadBalancerSettings.SimpleLB */

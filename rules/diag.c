@@ -121,6 +121,7 @@ int diag_format(const struct diag *diag, char *out, size_t size)
 {
 	const char *severity = severity_name(diag->severity);
 	char place[4096] = "", code[32] = "";
+	int len;
 
 	if (diag->file && diag->line)
 		snprintf(place, sizeof(place), "%s:%d: ", diag->file, diag->line);
@@ -128,7 +129,12 @@ int diag_format(const struct diag *diag, char *out, size_t size)
 		snprintf(place, sizeof(place), "%s: ", diag->file);
 	if (diag->code)
 		snprintf(code, sizeof(code), "[%s] ", diag->code);
-	return snprintf(out, size, "%s%s: %s%s", place, severity, code, diag->text);
+	len = snprintf(out, size, "%s%s: %s%s", place, severity, code, diag->text);
+	/* Names from files: one line, and nothing that a terminal acts on. */
+	for (char *c = out; size && *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	return len;
 }
 
 /* A diagnostic with what decides its place. */

@@ -80,9 +80,8 @@ static void wrong_type(struct reader *reader, const struct schema *schema, const
 /* Control characters have no business in any name, path or header, and would let a value break
  * out of the line that it is written into. */
 static const char *take_text(struct reader *reader, const struct schema *schema,
-			     const struct key *key, const void *node)
+			     const struct key *key, const void *node, const char *text)
 {
-	const char *text = reader->ops->text(reader->tree, node);
 	const struct where where = where_of(reader, node);
 	size_t len = strlen(text);
 
@@ -107,7 +106,7 @@ static void read_text(struct reader *reader, const struct schema *schema, const 
 		return;
 	}
 	out->where = where_of(reader, node);
-	out->s = take_text(reader, schema, key, node);
+	out->s = take_text(reader, schema, key, node, reader->ops->text(reader->tree, node));
 	if (out->s && key->check)
 		key->check(reader, out);
 }
@@ -121,6 +120,14 @@ static bool take_integer(struct reader *reader, const void *node, long long *val
 
 	if (kind == TREE_INTEGER)
 		*value = reader->ops->integer(reader->tree, node);
+	if (kind == TREE_DECIMAL && reader->ops->loose) { /* 80.0, 1e3 */
+		double decimal = reader->ops->decimal(reader->tree, node);
+
+		if (!(decimal >= -0x1p53 && decimal <= 0x1p53))
+			return false;
+		*value = (long long)decimal;
+		return (double)*value == decimal;
+	}
 	if (kind != TREE_TEXT || !reader->ops->loose)
 		return kind == TREE_INTEGER;
 	text = reader->ops->text(reader->tree, node);
@@ -142,6 +149,19 @@ static void read_number(struct reader *reader, const struct schema *schema, cons
 		key->check(reader, out);
 }
 
+/* A number in quotes, where the notation is loose. */
+static bool take_decimal(struct reader *reader, const void *node, double *value)
+{
+	const char *text;
+	char *end;
+
+	if (kind_of(reader, node) != TREE_TEXT || !reader->ops->loose)
+		return false;
+	text = reader->ops->text(reader->tree, node);
+	*value = strtod(text, &end);
+	return end != text && !*end && !text[strspn(text, "+-.0123456789eE")];
+}
+
 static void read_decimal(struct reader *reader, const struct schema *schema, const struct key *key,
 			 const void *node, struct decimal *out)
 {
@@ -151,6 +171,8 @@ static void read_decimal(struct reader *reader, const struct schema *schema, con
 		out->value = reader->ops->decimal(reader->tree, node);
 	} else if (take_integer(reader, node, &integer)) {
 		out->value = (double)integer;
+	} else if (take_decimal(reader, node, &out->value)) {
+		; /* done */
 	} else {
 		wrong_type(reader, schema, key, node, "a number");
 		return;
@@ -278,7 +300,8 @@ static void read_texts(struct reader *reader, const struct schema *schema, const
 			continue;
 		}
 		items[out->n].where = where_of(reader, item);
-		items[out->n].s = take_text(reader, schema, key, item);
+		items[out->n].s =
+		    take_text(reader, schema, key, item, reader->ops->text(reader->tree, item));
 		out->n += items[out->n].s != NULL;
 	}
 	if (key->check)
@@ -324,7 +347,7 @@ static void read_entry(struct reader *reader, const struct schema *schema, const
 
 	*(struct where *)out = where_of(reader, node);
 	text->where = where_of(reader, node);
-	text->s = region_strdup(&reader->rules->region, name_of(reader, node));
+	text->s = take_text(reader, owner, name, node, name_of(reader, node));
 	if (text->s && name->check)
 		name->check(reader, text);
 	owner = schema;

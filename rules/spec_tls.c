@@ -54,7 +54,7 @@ static void check_tls(struct reader *reader, void *group)
 		reader_say(reader, SEVERITY_WARNING, NULL, &tls->where,
 			       "tls has no mode: Istio's default DISABLE leaves the other settings "
 			       "without effect");
-	if (tls->mode.set && tls->mode.value == TLS_MODE_MUTUAL)
+	if (tls->mode.set && tls->mode.value == TLS_MODE_MUTUAL && !tls->credential.file)
 		check_mutual(reader, tls);
 	else if (tls->mode.set && tls->mode.value == TLS_MODE_SIMPLE &&
 		 (is_set(&tls->client_certificate) || is_set(&tls->private_key)))
@@ -93,7 +93,8 @@ static const struct key tls_keys[] = {
     KEY_FLAG(struct tls_settings, insecure_skip_verify, "insecureSkipVerify"),
     KEY_TEXT(struct tls_settings, ca_crl, "caCrl", .path = true),
     KEY_REFUSED("credentialName", "there are no Kubernetes secrets, name files with "
-				  "caCertificates, clientCertificate and privateKey instead"),
+				  "caCertificates, clientCertificate and privateKey instead",
+		.offset = offsetof(struct tls_settings, credential)),
 };
 const struct schema tls_settings_schema =
     SCHEMA("ClientTLSSettings", struct tls_settings, tls_keys, .check = check_tls);

@@ -37,8 +37,10 @@ static const char *find_line(struct quote *quote, int line)
 	for (; quote->line < line; quote->line++) {
 		const char *end = memchr(quote->text + quote->at, '\n', quote->len - quote->at);
 
-		if (!end)
+		if (!end) { /* fewer lines than were counted, as where CR alone ends them */
+			quote->at = quote->len;
 			return NULL;
+		}
 		quote->at = (size_t)(end + 1 - quote->text);
 	}
 	return quote->at < quote->len ? quote->text + quote->at : NULL;

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "rules/suggest.h"
 #include "tools/import.h"
 
 /* `workload` is a key of rule files only. */
@@ -16,6 +17,26 @@ static bool is_known(const char *name)
 		if (!strcmp(schema->keys[i].name, name))
 			return strcmp(name, "workload") != 0;
 	return false;
+}
+
+/* A key that is nearly one of ours is a slip, and REGISTRY_ONLY would be lost with it. */
+static bool is_slip(struct import *import, const struct yaml_node *key)
+{
+	const struct schema *schema = &mesh_config_schema;
+	const struct where where = {import->file, key->line};
+	struct suggestion suggestion;
+
+	if (!strcmp(key->key, "inboundTrafficPolicy"))
+		return false; /* Istio has it */
+	suggestion_init(&suggestion, key->key);
+	for (size_t i = 0; i < schema->n_keys; i++)
+		if (schema->keys[i].kind != KIND_IGNORED && is_known(schema->keys[i].name))
+			suggestion_offer(&suggestion, schema->keys[i].name);
+	if (suggestion.best)
+		diag_add(&import->diags, SEVERITY_REJECTED, &where,
+			 "unknown key \"%.200s\" in MeshConfig (did you mean \"%s\"?)", key->key,
+			 suggestion.best);
+	return suggestion.best;
 }
 
 static struct yaml_node *known_part(struct import *import, const struct yaml_node *node)
@@ -36,7 +57,7 @@ static struct yaml_node *known_part(struct import *import, const struct yaml_nod
 	for (uint32_t i = 0; i < node->n; i++) {
 		if (is_known(node->items[i].key))
 			items[group->n++] = node->items[i];
-		else if (len < sizeof(names))
+		else if (!is_slip(import, &node->items[i]) && len < sizeof(names))
 			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
 						len ? ", " : "", node->items[i].key);
 	}

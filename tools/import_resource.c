@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/hostname.h"
 #include "rules/suggest.h"
 #include "tools/import.h"
 
@@ -81,6 +82,8 @@ struct resource *import_resource_new(struct import *import, const struct yaml_no
 	if (metadata) {
 		resource->name = yaml_text(yaml_member(metadata, "name"));
 		resource->namespace = yaml_text(yaml_member(metadata, "namespace"));
+		if (resource->namespace && !*resource->namespace)
+			resource->namespace = NULL;
 		resource->created = yaml_text(yaml_member(metadata, "creationTimestamp"));
 	}
 	return resource;
@@ -116,18 +119,21 @@ static void check_metadata(struct import *import, const struct yaml_node *node)
 		diag_add(&import->diags, SEVERITY_REJECTED, &where,
 			 name && name->kind != TREE_NONE && !text ? "metadata.name must be a string"
 								  : "metadata.name is missing");
-	if (!space || space->kind == TREE_TEXT || space->kind == TREE_NONE)
+	if (!space || space->kind == TREE_NONE)
 		return;
 	where = where_of(import, space);
-	diag_add(&import->diags, SEVERITY_REJECTED, &where, "metadata.namespace must be a string");
+	text = yaml_text(space);
+	if (!text)
+		diag_add(&import->diags, SEVERITY_REJECTED, &where,
+			 "metadata.namespace must be a string");
+	else if (*text && !hostname_is_label(text))
+		diag_add(&import->diags, SEVERITY_REJECTED, &where,
+			 "metadata.namespace: invalid namespace: \"%.100s\"", text);
 }
 
-/* What stands around the spec. */
-static void check_envelope(struct import *import, const struct yaml_node *node, const char *kind)
+static void check_keys(struct import *import, const struct yaml_node *node, const char *kind,
+		       const char *const *fields)
 {
-	static const char *const fields[] = {"apiVersion", "kind",   "metadata",
-					     "spec",	   "status", NULL};
-
 	for (uint32_t i = 0; i < node->n; i++) {
 		const char *const *field = fields;
 
@@ -137,6 +143,15 @@ static void check_envelope(struct import *import, const struct yaml_node *node, 
 			unknown_word(import, &node->items[i], "key", node->items[i].key, kind,
 				     fields);
 	}
+}
+
+/* What stands around the spec. */
+static void check_envelope(struct import *import, const struct yaml_node *node, const char *kind)
+{
+	static const char *const fields[] = {"apiVersion", "kind",   "metadata",
+					     "spec",	   "status", NULL};
+
+	check_keys(import, node, kind, fields);
 	check_metadata(import, node);
 }
 
@@ -278,13 +293,25 @@ static void read_istio(struct import *import, const struct yaml_node *node, cons
 
 static void read_item(struct import *import, const struct yaml_node *node);
 
-static bool read_list(struct import *import, const struct yaml_node *node, const char *kind)
+/* kubectl's "List", or one of Istio's own as the API server answers it. */
+static bool is_list(const char *kind, const char *api)
 {
-	const struct yaml_node *items = yaml_member(node, "items");
+	static const char group[] = "networking.istio.io/";
 	size_t len = strlen(kind);
 
-	if (len < 4 || strcmp(kind + len - 4, "List") != 0)
+	return !strcmp(kind, "List") || (len > 4 && !strcmp(kind + len - 4, "List") &&
+					 !strncmp(api, group, strlen(group)));
+}
+
+static bool read_list(struct import *import, const struct yaml_node *node, const char *kind,
+		      const char *api)
+{
+	static const char *const fields[] = {"apiVersion", "kind", "metadata", "items", NULL};
+	const struct yaml_node *items = yaml_member(node, "items");
+
+	if (!is_list(kind, api))
 		return false;
+	check_keys(import, node, kind, fields);
 	if (items && items->kind != TREE_LIST && items->kind != TREE_NONE) {
 		const struct where where = where_of(import, items);
 
@@ -326,7 +353,7 @@ static void read_item(struct import *import, const struct yaml_node *node)
 	api = text_member(import, node, "apiVersion");
 	if (!kind || !api)
 		leave_out(import, node, kind ? kind : "a resource");
-	else if (read_list(import, node, kind) || import_mesh(import, node, kind, api))
+	else if (read_list(import, node, kind, api) || import_mesh(import, node, kind, api))
 		return;
 	else if (!is_istio(import, yaml_member(node, "apiVersion"), api, &known))
 		skip(import, node, kind);

@@ -3,16 +3,27 @@
 #include <string.h>
 
 #include "rules/dump.h"
+#include "rules/utf8.h"
 #include "tools/import.h"
 
 #define INDENT 4
 
-/* A name may hold what would end a comment's line. */
+/* A name may hold what would end a comment's line, or no UTF-8: of a file, or cut to fit. A rule file
+ * with either cannot be read. */
 static void put_comment(FILE *out, unsigned indent, const char *text)
 {
+	size_t len = strlen(text), n;
+
 	fprintf(out, "%*s# ", (int)indent, "");
-	for (; *text; text++)
-		putc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, out);
+	for (size_t i = 0; i < len; i += n) {
+		n = utf8_char_len(text + i, len - i);
+		if (!n || (unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+			putc('?', out);
+			n = 1;
+		} else {
+			fwrite(text + i, 1, n, out);
+		}
+	}
 	putc('\n', out);
 }
 

@@ -75,12 +75,27 @@ static int line_of_offset(const struct yaml_reader *reader, size_t offset)
 	return line;
 }
 
+/* libyaml counts characters. */
+static bool is_tab(const struct yaml_reader *reader, const yaml_mark_t *mark)
+{
+	const char *at = reader->input->text, *end = at + reader->input->len;
+	size_t column = mark->column;
+
+	for (size_t line = mark->line; line && at; line--) {
+		at = memchr(at, '\n', (size_t)(end - at));
+		at += at != NULL;
+	}
+	for (; at && at < end && column; column--)
+		for (at++; at < end && ((unsigned char)*at & 0xc0) == 0x80; at++)
+			;
+	return at && at < end && *at == '\t';
+}
+
 static int syntax_error(struct yaml_reader *reader)
 {
 	const yaml_parser_t *parser = &reader->parser;
 	const char *problem = parser->problem ? parser->problem : "cannot be parsed";
 	int line = line_of(reader, &parser->problem_mark);
-	size_t at = parser->problem_mark.index;
 
 	if (parser->error == YAML_MEMORY_ERROR)
 		return out_of_memory(reader);
@@ -92,7 +107,7 @@ static int syntax_error(struct yaml_reader *reader)
 	else if (parser->context_mark.line < parser->problem_mark.line)
 		complain(reader, line, "YAML: %s, %s that began in line %d", problem,
 			 parser->context, line_of(reader, &parser->context_mark));
-	else if (at < reader->input->len && reader->input->text[at] == '\t')
+	else if (is_tab(reader, &parser->problem_mark))
 		complain(reader, line, "YAML: %s, %s (a tab: only spaces can indent)", problem,
 			 parser->context);
 	else

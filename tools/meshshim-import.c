@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/check_quote.h"
@@ -120,6 +121,21 @@ static void read_inputs(struct options *options, struct import *import)
 		diag_add(&import->diags, SEVERITY_REJECTED, NULL, "no resources in the input");
 }
 
+/* Returns the input that the output would take the place of; NULL: none. */
+static const char *replaced_input(const struct options *options)
+{
+	struct stat output, input;
+
+	if (!strcmp(options->output, "-") || stat(options->output, &output) < 0 ||
+	    !S_ISREG(output.st_mode))
+		return NULL;
+	for (size_t i = 0; i < options->n_inputs; i++)
+		if (!stat(options->inputs[i].name, &input) && input.st_dev == output.st_dev &&
+		    input.st_ino == output.st_ino)
+			return options->inputs[i].name;
+	return NULL;
+}
+
 static int write_rules(const struct options *options, const struct import *import)
 {
 	const char *wrong = "out of memory";
@@ -216,6 +232,7 @@ int main(int argc, char **argv)
 {
 	struct options options = {0};
 	int status = parse_options(argc, argv, &options);
+	const char *same;
 
 	if (status >= 0)
 		return status;
@@ -228,7 +245,10 @@ int main(int argc, char **argv)
 	options.inputs[0].name = "-";
 	for (int i = optind; i < argc; i++)
 		options.inputs[i - optind].name = argv[i];
-	status = run(&options);
+	same = replaced_input(&options);
+	if (same)
+		fprintf(stderr, "meshshim-import: %s is both input and output\n", same);
+	status = same ? EXIT_USAGE : run(&options);
 	for (size_t i = 0; i < options.n_inputs; i++)
 		quote_release(&options.inputs[i].quote);
 	free(options.inputs);
