@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From resources to what requests meet: tables of services, policies and routes by host, then the
- * registry hosts, each joined with what applies to it. Every step is one walk over a list with
- * look-ups in tables, so that the whole is linear in the size of the rules.
+ * From resources to what requests meet: tables of policies and services by host, then the registry
+ * hosts (hosts.c). Every step is one walk over a list with look-ups in tables, so that the whole is
+ * linear in the size of the rules.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +31,7 @@ void pointers_release(struct pointers *pointers)
 	memset(pointers, 0, sizeof(*pointers));
 }
 
-/* A host name as tables are keyed by it. NULL: out of memory. */
-static const char *key_of(struct rules *rules, const char *host)
+const char *rules_key_of(struct rules *rules, const char *host)
 {
 	char key[256];
 
@@ -89,7 +88,7 @@ static int add_policy(struct rules *rules, const struct destination_rule *rule)
 
 	if (!rule->host.s)
 		return 0;
-	key = key_of(rules, rule->host.s);
+	key = rules_key_of(rules, rule->host.s);
 	merged = key ? hostmap_get(&rules->policies, key) : NULL;
 	/* A host whose rules have no trafficPolicy still hides wildcards. */
 	if (key && !merged) {
@@ -176,7 +175,7 @@ static int add_clusters(struct rules *rules, struct service *service)
 static int add_service(struct rules *rules, const struct service_entry *entry,
 		       const struct text *host, struct diags *diags)
 {
-	const char *key = key_of(rules, host->s);
+	const char *key = rules_key_of(rules, host->s);
 	const struct service *first = key ? hostmap_get(&rules->services, key) : NULL;
 	struct service *service;
 
@@ -197,121 +196,6 @@ static int add_service(struct rules *rules, const struct service_entry *entry,
 	return hostmap_put(&rules->services, key, service);
 }
 
-/* ---- routes ------------------------------------------------------------------------------- */
-
-static void warn_hidden_routes(struct rules *rules, struct diags *diags,
-			       const struct route_host *first,
-			       const struct virtual_service *service, const struct text *host)
-{
-	const struct topic topic = {"IST0109",
-				    resource_of(rules, "VirtualService", &service->name)};
-
-	diag_about(diags, SEVERITY_ERROR, &topic, &host->where,
-		   "The VirtualServices %s, %s associated with mesh gateway define the same host "
-		   "%s which can lead to undefined behavior: the first one wins (%s:%d)",
-		   or_empty(first->service->name.s), or_empty(service->name.s), host->s,
-		   first->host->where.file, first->host->where.line);
-}
-
-static int add_routes(struct rules *rules, const struct virtual_service *service,
-		      struct diags *diags)
-{
-	const struct text *hosts = service->hosts.items;
-
-	for (size_t i = 0; !service->inert && i < service->hosts.n; i++) {
-		const char *key = key_of(rules, hosts[i].s);
-		const struct route_host *first = key ? hostmap_get(&rules->routes, key) : NULL;
-		struct route_host *added;
-
-		if (first && first->service != service)
-			warn_hidden_routes(rules, diags, first, service, &hosts[i]);
-		if (first)
-			continue;
-		added = key ? region_alloc(&rules->region, sizeof(*added)) : NULL;
-		if (!added)
-			return -1;
-		added->service = service;
-		added->host = &hosts[i];
-		if (hostmap_put(&rules->routes, key, added) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* ---- hosts -------------------------------------------------------------------------------- */
-
-static struct host *add_host(struct rules *rules, const char *name, const struct where *where)
-{
-	struct host *host = region_alloc(&rules->region, sizeof(*host));
-
-	if (!host || hostmap_put(&rules->hosts, name, host) < 0 ||
-	    pointers_add(&rules->host_list, host) < 0)
-		return NULL;
-	host->registry.name = name;
-	host->registry.wildcard = name[0] == '*';
-	host->registry.where = *where;
-	return host;
-}
-
-static bool has_http_port(const struct service *service)
-{
-	for (size_t i = 0; i < service->n_clusters; i++)
-		if (protocol_is_http(service->clusters[i].protocol))
-			return true;
-	return false;
-}
-
-static int add_service_host(struct rules *rules, const char *key, const struct service *service)
-{
-	struct host *host = add_host(rules, key, &service->where);
-	struct hostmap_walk walk;
-	struct route_host *routes;
-
-	if (!host)
-		return -1;
-	host->service = service;
-	host->registry.addresses = service->entry->parsed_addresses;
-	host->registry.n_addresses = service->entry->n_parsed_addresses;
-	hostmap_walk_init(&walk, &rules->routes, key);
-	while ((routes = hostmap_walk_next(&walk))) {
-		if (!host->routes)
-			host->routes = routes->service;
-		if (routes->host->s[0] == '*' && has_http_port(service))
-			routes->expanded = true;
-	}
-	return 0;
-}
-
-static int add_route_hosts(struct rules *rules, const struct virtual_service *service)
-{
-	const struct text *hosts = service->hosts.items;
-
-	for (size_t i = 0; !service->inert && i < service->hosts.n; i++) {
-		const char *key = key_of(rules, hosts[i].s);
-		const struct route_host *routes = key ? hostmap_get(&rules->routes, key) : NULL;
-		struct host *host = key ? hostmap_get(&rules->hosts, key) : NULL;
-
-		if (!key)
-			return -1;
-		if (!routes || routes->service != service || (!host && routes->expanded))
-			continue;
-		if (!host)
-			host = add_host(rules, key, &hosts[i].where);
-		if (!host)
-			return -1;
-		host->routes = service;
-		host->named = true;
-	}
-	return 0;
-}
-
-static int compare_hosts(const void *left, const void *right)
-{
-	const struct host *const *a = left, *const *b = right;
-
-	return strcmp((*a)->registry.name, (*b)->registry.name);
-}
-
 /* ---- all of it ---------------------------------------------------------------------------- */
 
 static int build_services(struct rules *rules, struct diags *diags)
@@ -324,30 +208,6 @@ static int build_services(struct rules *rules, struct diags *diags)
 			if (add_service(rules, entry, &hosts[j], diags) < 0)
 				return -1;
 	}
-	return 0;
-}
-
-static int build_hosts(struct rules *rules)
-{
-	for (size_t i = 0; i < rules->service_entries.n; i++) {
-		const struct service_entry *entry = rules->service_entries.items[i];
-		const struct text *hosts = entry->hosts.items;
-
-		for (size_t j = 0; j < entry->hosts.n; j++) {
-			const char *key = key_of(rules, hosts[j].s);
-			const struct service *service =
-			    key ? hostmap_get(&rules->services, key) : NULL;
-
-			if (!key || (service && !hostmap_get(&rules->hosts, key) &&
-				     add_service_host(rules, key, service) < 0))
-				return -1;
-		}
-	}
-	for (size_t i = 0; i < rules->virtual_services.n; i++)
-		if (add_route_hosts(rules, rules->virtual_services.items[i]) < 0)
-			return -1;
-	if (rules->host_list.n)
-		qsort(rules->host_list.items, rules->host_list.n, sizeof(void *), compare_hosts);
 	return 0;
 }
 
@@ -366,8 +226,5 @@ int rules_build(struct rules *rules, struct diags *diags)
 			return -1;
 	if (build_services(rules, diags) < 0)
 		return -1;
-	for (size_t i = 0; i < rules->virtual_services.n; i++)
-		if (add_routes(rules, rules->virtual_services.items[i], diags) < 0)
-			return -1;
-	return build_hosts(rules);
+	return rules_build_hosts(rules, diags);
 }

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#include "rules/model.h"
+#include "rules/lookup.h"
 #include "rules/utf8.h"
 
 #define LABEL_MAX 80 /* bytes of one value: regular expressions go on and on */
@@ -395,35 +395,66 @@ static void put_cluster(FILE *out, const struct cluster *cluster)
 	fputs("\"];\n", out);
 }
 
-static void put_edges(FILE *out, const struct host *host, const char *kind, size_t n)
+static void put_edges(FILE *out, const struct host *host, const char *kind,
+		      const struct virtual_service *service, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		fputs("  ", out);
 		put_host_node(out, host);
 		fputs(" -> ", out);
-		put_route_node(out, kind, host->routes, i);
+		put_route_node(out, kind, service, i);
 		fputs(";\n", out);
 	}
 }
 
-/* What has no route goes to the host's own cluster; so do connections that no route matches. */
-static void put_own(FILE *out, const struct host *host, const struct cluster *cluster)
+/* Every VirtualService that may have something to say, each once. Of those behind the first one some
+ * port or protocol is left, as the case may be. */
+static void put_routes(FILE *out, const struct rules *rules, const struct host *host)
 {
-	const struct virtual_service *routes = host->routes;
+	const struct virtual_service *service, *before = NULL;
+	struct routes_walk walk;
+
+	routes_walk_init(&walk, rules, host);
+	while ((service = routes_walk_next(&walk))) {
+		if (service == before)
+			continue;
+		before = service;
+		put_edges(out, host, "http", service, service->merged.n);
+		put_edges(out, host, "tls", service, service->tls.n);
+		put_edges(out, host, "tcp", service, service->tcp.n);
+	}
+}
+
+static bool has_routes(const struct rules *rules, const struct host *host, bool tls)
+{
+	const struct virtual_service *service;
+	struct routes_walk walk;
+
+	routes_walk_init(&walk, rules, host);
+	while ((service = routes_walk_next(&walk)))
+		if (tls ? service->tls.n : service->tcp.n)
+			return true;
+	return false;
+}
+
+/* What has no route goes to the host's own cluster; so do connections that no route matches. */
+static void put_own(FILE *out, const struct rules *rules, const struct host *host,
+		    const struct cluster *cluster)
+{
 	bool http = protocol_is_http(cluster->protocol);
 
-	if (routes && http && routes->http.n)
+	if (http && lookup_http_routes(rules, host, cluster, cluster->port))
 		return;
 	fputs("  ", out);
 	put_host_node(out, host);
 	fputs(" -> ", out);
 	put_cluster_node(out, cluster);
-	if (routes && !http && (cluster->protocol == PROTOCOL_TLS ? routes->tls.n : routes->tcp.n))
+	if (!http && has_routes(rules, host, cluster->protocol == PROTOCOL_TLS))
 		fputs(" [label=\"otherwise\"]", out);
 	fputs(";\n", out);
 }
 
-static void put_host(FILE *out, const struct host *host)
+static void put_host(FILE *out, const struct rules *rules, const struct host *host)
 {
 	const struct service *service = host->service;
 
@@ -434,20 +465,16 @@ static void put_host(FILE *out, const struct host *host)
 	fputs("\"];\n", out);
 	for (size_t i = 0; service && i < service->n_all; i++)
 		put_cluster(out, &service->clusters[i]);
-	if (host->routes) {
-		put_edges(out, host, "http", host->routes->merged.n);
-		put_edges(out, host, "tls", host->routes->tls.n);
-		put_edges(out, host, "tcp", host->routes->tcp.n);
-	}
+	put_routes(out, rules, host);
 	for (size_t i = 0; service && i < service->n_clusters; i++)
-		put_own(out, host, &service->clusters[i]);
+		put_own(out, rules, host, &service->clusters[i]);
 }
 
 int rules_graph(const struct rules *rules, FILE *out)
 {
 	fputs("digraph meshshim {\n  rankdir=LR;\n", out);
 	for (size_t i = 0; i < rules->host_list.n; i++)
-		put_host(out, rules->host_list.items[i]);
+		put_host(out, rules, rules->host_list.items[i]);
 	for (size_t i = 0; i < rules->virtual_services.n; i++) {
 		const struct virtual_service *service = rules->virtual_services.items[i];
 

@@ -34,6 +34,7 @@ void rules_free(struct rules *rules)
 	hostmap_release(&rules->hosts);
 	hostmap_release(&rules->routes);
 	hostmap_release(&rules->policies);
+	table_release(&rules->addresses);
 	region_release(&rules->region);
 	free(rules);
 }
@@ -62,6 +63,7 @@ struct rules *rules_new(void)
 	hostmap_init(&rules->hosts);
 	hostmap_init(&rules->routes);
 	hostmap_init(&rules->policies);
+	table_init(&rules->addresses);
 	return rules;
 }
 

@@ -348,9 +348,8 @@ static bool try_route(struct attempt *attempt, const struct http_route *route, i
 
 struct where rules_routes_where(const struct rules *rules, const struct verdict *verdict)
 {
-	const struct host *host = verdict->host ? hostmap_get(&rules->hosts, verdict->host) : NULL;
-
-	return host && host->routes ? host->routes->where : (struct where){NULL, 0};
+	(void)rules;
+	return verdict->routes ? verdict->routes->where : (struct where){NULL, 0};
 }
 
 static const struct host *virtual_host(const struct rules *rules,
@@ -402,11 +401,12 @@ static void act(struct attempt *attempt, struct verdict *verdict)
 	}
 }
 
-static void find_route(struct attempt *attempt, const struct host *host, struct verdict *verdict)
+static void find_route(struct attempt *attempt, const struct virtual_service *service,
+		       struct verdict *verdict)
 {
-	const struct virtual_service *service = host->routes;
 	const struct http_route *routes = service->merged.items;
 
+	verdict->routes = service;
 	verdict->virtual_service = service->name.s;
 	verdict->where = service->where;
 	for (size_t i = 0; i < service->merged.n; i++)
@@ -433,6 +433,7 @@ void rules_explain(const struct rules *rules, const struct rules_request *reques
 		   struct verdict *verdict, explain_note_fn *on_note, void *context)
 {
 	struct attempt attempt = {.request = request, .note = on_note, .context = context};
+	const struct virtual_service *service;
 	const struct cluster *own = NULL;
 	const struct host *host;
 
@@ -443,17 +444,18 @@ void rules_explain(const struct rules *rules, const struct rules_request *reques
 		return;
 	}
 	verdict->host = host->registry.name;
-	if (host->routes && host->routes->http.n) {
+	service = lookup_http_routes(rules, host, own, request->port);
+	if (service) {
 		/* Without memory nothing matches, as where a regex gives up. */
 		if (rules_normalize(rules, request->path, &attempt.path) < 0)
 			verdict->action = RULES_NO_ROUTE;
 		else
-			find_route(&attempt, host, verdict);
+			find_route(&attempt, service, verdict);
 		path_release(&attempt.path);
 		verdict->regex_limit = attempt.limit;
 		return;
 	}
-	/* Without a VirtualService a host serves a port only through a cluster of its own. */
+	/* Without routes a host serves a port only through a cluster of its own. */
 	verdict->cluster = own;
 	verdict->action = own ? RULES_ROUTE : RULES_NO_ROUTE;
 	verdict->destination = own ? own->host : NULL;

@@ -57,18 +57,24 @@ struct merged_subset {
 
 /* A host of a VirtualService. */
 struct route_host {
-	const struct virtual_service *service;
+	struct virtual_service *service;
 	const struct text *host;
-	bool expanded; /* a wildcard that registry hosts with HTTP ports fall under: it applies to
-			* these, and is no name of its own (istio-semantics 2.2) */
+	struct route_host *next; /* another VirtualService that names the same host */
+};
+
+/* All VirtualServices that name one host, in file order, and the ports of the registered hosts that
+ * fall under the name: all of them, and those that speak HTTP. */
+struct route_hosts {
+	struct route_host *first, *last;
+	struct port_set covered, http;
 };
 
 /* A name that the mesh knows, and what serves it. */
 struct host {
-	struct rules_host registry;	      /* first, so that the public pointer is this one */
-	const struct service *service;	      /* NULL: named by a VirtualService only */
-	const struct virtual_service *routes; /* NULL: none, the default route */
-	bool named; /* a VirtualService names this very host, which opens port 80 for it */
+	struct rules_host registry;	/* first, so that the public pointer is this one */
+	const struct service *service;	/* NULL: named by VirtualServices only */
+	const struct virtual_service *routes; /* the first that applies to the service; NULL: none */
+	const struct route_hosts *named; /* what opens ports that the service lacks; NULL: nothing */
 };
 
 /* Something that the bridge does not carry out. */
@@ -88,7 +94,8 @@ struct rules {
 	struct pointers patterns;  /* struct pattern, to be freed */
 	struct hostmap services;   /* struct service */
 	struct hostmap hosts;	   /* struct host */
-	struct hostmap routes;	   /* struct route_host */
+	struct hostmap routes;	   /* struct route_hosts */
+	struct table addresses;	   /* struct in6_addr -> struct host */
 	struct hostmap policies;   /* struct merged_rule */
 	const char *namespace, *domain; /* meshConfig.workload; NULL: none was given */
 	struct pointers host_list; /* struct host, in strcmp order */
@@ -111,11 +118,21 @@ const struct cluster *service_subset(const struct service *service, const char *
 
 /*
  * lookup.c: the form of a host name that tables are keyed by. With a namespace in meshConfig.workload
- * "web.default.svc.cluster.local", "web.default.svc", "web.default" and, from that namespace, "web"
- * are one name, the shortest (istio-semantics 2.1). `name` is normalized and may be `out`. Returns
- * `out`.
+ * "web.default.svc.cluster.local" and "web.default.svc" are one name, in that namespace "web"
+ * (istio-semantics 2.1). Who asks for "web.default" means it too, unless there is a host of that very
+ * name. `name` is normalized and may be `out`. Returns `out`.
  */
 const char *rules_host_key(const struct rules *rules, const char *name, char out[256]);
+
+/* The same, kept in the region. NULL: out of memory. build.c */
+const char *rules_key_of(struct rules *rules, const char *name);
+
+/* lookup.c: whether there is an http route for a port, and for this process. */
+bool routes_have_http(const struct virtual_service *service, uint16_t port);
+
+/* lookup.c: whether a VirtualService makes a host of this name on a port that no service has. */
+bool route_host_opens(const struct route_hosts *hosts, const struct route_host *host,
+		      uint16_t port);
 
 struct diags;
 
@@ -124,6 +141,9 @@ struct diags;
  * definition hides. Returns 0, or -1: out of memory.
  */
 int rules_build(struct rules *rules, struct diags *diags) __attribute__((warn_unused_result));
+
+/* hosts.c: its second half, which joins hosts and VirtualServices. Returns as above. */
+int rules_build_hosts(struct rules *rules, struct diags *diags) __attribute__((warn_unused_result));
 
 /*
  * delegate.c: replace routes that name a delegate by the delegate's own, and mark the blocks that

@@ -80,6 +80,7 @@ struct endpoint {
 	uint32_t weight;     /* 1 where none is written */
 };
 
+struct virtual_service; /* virtual_service.h, for the tools */
 struct load_balancer; /* destination_rule.h, for the tools and the bridge to come */
 struct connection_pool;
 struct outlier_detection;
@@ -222,8 +223,10 @@ struct verdict {
 	const struct l4_route *l4_route; /* the same for opaque connections */
 	const struct http_match *match; /* the block that matched; NULL: none, or no http route */
 	const struct route_destination *chosen; /* RULES_ROUTE by a VirtualService; else NULL */
+	const struct virtual_service *routes; /* whose routes were asked; NULL: none */
 	const char *virtual_service; /* its name, or NULL */
-	int route_index;             /* position in http[], tls[] or tcp[], -1: none */
+	int route_index;             /* position in http[] (the routes of delegates in the places of
+					these), tls[] or tcp[], -1: none */
 	int match_index;             /* position in match[], -1: none */
 	struct where where;          /* the match, else the route, else the service */
 	const char *authority;       /* new Host value, verbatim (rewrite.authority, else what header
@@ -291,8 +294,10 @@ struct rules_stream {
 };
 
 /*
- * Route a connection by tls[] (with an SNI) or tcp[] routes (istio-semantics 1.2). Actions:
- * RULES_ROUTE, RULES_NO_CLUSTER, RULES_NO_ROUTE (no route and no cluster of its own: close).
+ * Route a connection by tls[] routes (ports that say TLS or HTTPS) or tcp[] routes (all others), the
+ * most specific match first (istio-semantics 1.2). Actions: RULES_ROUTE, RULES_NO_CLUSTER,
+ * RULES_NO_ROUTE (no route and no cluster of its own: close), and where tls routes for the port know
+ * no such SNI, RULES_REQUEST_BLOCKED or RULES_REQUEST_DIRECT.
  */
 void rules_match_stream(const struct rules *rules, const struct rules_stream *stream,
 			struct verdict *verdict);

@@ -7,6 +7,7 @@
 #define RULES_VIRTUAL_SERVICE_H
 
 #include "rules/pattern.h"
+#include "rules/port_set.h"
 #include "rules/value.h"
 
 struct service;
@@ -259,6 +260,7 @@ struct virtual_service {
 	struct list tls, tcp; /* struct l4_route */
 	struct list export_to; /* struct text; checked, without effect */
 	bool inert;	      /* bound to gateways only */
+	struct port_set http_ports; /* hosts.c: of the registered hosts that its hosts cover */
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rules/hostname.h"
+#include "rules/lookup.h"
 
 const char *const protocol_names[] = {
     [PROTOCOL_HTTP] = "HTTP", [PROTOCOL_TLS] = "TLS",	[PROTOCOL_TCP] = "TCP",
@@ -107,9 +108,21 @@ static void match_stream(const struct rules *rules, const struct explain_request
 	};
 
 	rules_explain_stream(rules, &asked, &answer->verdict, note, NULL);
+	if (answer->verdict.action == RULES_REQUEST_BLOCKED)
+		answer->action = "blocked";
 	answer->encrypted =
 	    request->scheme == EXPLAIN_HTTPS ||
 	    (answer->verdict.cluster && answer->verdict.cluster->protocol == PROTOCOL_TLS);
+}
+
+/* A port without protocol carries whatever comes. */
+static bool is_sniffed(const struct rules *rules, const struct explain_request *request)
+{
+	const struct cluster *cluster = NULL;
+	bool http;
+
+	return lookup_serving(rules, request->name, request->port, &cluster, &http) && cluster &&
+	       cluster->protocol == PROTOCOL_AUTO;
 }
 
 void answer_init(struct answer *answer, const struct rules *rules,
@@ -125,9 +138,9 @@ void answer_init(struct answer *answer, const struct rules *rules,
 	answer->connection = rules_connect(rules, request->name, request->port, &cluster);
 	if (answer->connection == RULES_HTTP && plain)
 		match(rules, request, answer, note);
-	else if (answer->connection == RULES_OPAQUE)
+	else if (answer->connection == RULES_OPAQUE || is_sniffed(rules, request))
 		match_stream(rules, request, answer, note);
-	if (answer->connection == RULES_BLOCKED || (answer->connection == RULES_HTTP && !plain))
+	else if (answer->connection == RULES_BLOCKED || answer->connection == RULES_HTTP)
 		answer->action = "blocked";
 	if (!answer->http) {
 		const struct rules_host *host = rules_find_host(rules, request->name);

@@ -244,7 +244,13 @@ static void print_connection(const struct rules *rules, const struct answer *ans
 		     "refused");
 	else if (answer->connection == RULES_PASSTHROUGH)
 		puts("action: passed through untouched, outboundTrafficPolicy is ALLOW_ANY");
-	else if (answer->connection == RULES_HTTP)
+	else if (answer->verdict.action == RULES_REQUEST_BLOCKED)
+		puts("action: blocked, no tls route has this name, and outboundTrafficPolicy is "
+		     "REGISTRY_ONLY");
+	else if (answer->verdict.action == RULES_REQUEST_DIRECT)
+		puts("action: no tls route has this name: passed through untouched, "
+		     "outboundTrafficPolicy is ALLOW_ANY");
+	else if (answer->connection == RULES_HTTP && !answer->n_destinations)
 		printf("action: port %u speaks HTTP here, a TLS handshake is answered 400\n",
 		       request->port);
 	else if (request->scheme == EXPLAIN_HTTPS)
