@@ -207,13 +207,17 @@ check-exports: $(so)
 	$(Q)! readelf -d $(so) | grep TEXTREL
 
 # rules/ is a pure library: it may parse, match, read files and allocate, nothing else. The
-# shim calls what it hooks only through shim/libc.h, and never ends or prints to its host.
+# shim calls what it hooks only through shim/libc.h, and never ends or prints to its host. Neither
+# asks what the program's locale thinks of letters and numbers: rules/ascii.h, rules/decimal.h.
+localized := __ctype_(b|tolower|toupper)_loc|(is(al(num|pha)|digit|xdigit|upper|lower|space|print|punct|cntrl|graph)|to(lower|upper)|strn?casecmp)(_l)?|strcasestr|strcoll|strto(d|f|ld)|atof
 forbidden := socket|connect|send|recv|poll|epoll_.*|pthread_create|_?exit|abort|__assert_fail|printf|puts|perror|SSL_.*|EVP_.*|X509_.*
 check-layers: $(B)/librules.a $(call obj,$(shim-src)) check-exports
 	$(call say,TEST,layers) ! nm -u $(B)/librules.a | awk '$$1 == "U" {print $$2}' | sort -u | grep -xE '$(forbidden)'
 	$(Q)! nm -u $(call obj,$(shim-src)) | awk '$$1 == "U" {print $$2}' | sort -u | grep -xFf $(B)/hooks.txt
 	$(Q)! nm -u $(call obj,$(shim-src)) | awk '$$1 == "U" {print $$2}' | sort -u | \
 	    grep -xE '_?exit|abort|__assert_fail|printf|puts|perror'
+	$(Q)! nm -u $(B)/librules.a $(call obj,$(shim-src)) | awk '$$1 == "U" {print $$2}' | sort -u | \
+	    grep -xE '$(localized)'
 
 check-install: all
 	$(call say,TEST,install) $(MAKE) -s install DESTDIR=$(abspath $(B))/pkg >/dev/null && \
@@ -230,7 +234,7 @@ demo: $(with-deps)
 # Debian 12's names. A web server is needed as a file, not as a running service: a policy of
 # "start nothing" is put in place while it is installed, unless the machine has its own.
 deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libyaml-dev libpcre2-dev uthash-dev node-llhttp
-deps-test  := check g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
+deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
 
 deps:
 	@missing=$$(for p in $(deps-build) $(deps-test); do \

@@ -52,7 +52,7 @@ static void put_decimal(FILE *out, double value)
 {
 	char text[DECIMAL_MAX];
 
-	dump_decimal(value, text);
+	decimal_format(value, text);
 	fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
 }
 

@@ -146,7 +146,7 @@ static void put_value(struct json *json, const struct key *key, const void *valu
 		fprintf(json->out, "%lld", ((const struct number *)value)->value);
 		break;
 	case KIND_DECIMAL:
-		fputs(dump_decimal(((const struct decimal *)value)->value, text), json->out);
+		fputs(decimal_format(((const struct decimal *)value)->value, text), json->out);
 		break;
 	case KIND_DURATION:
 		put_string(json->out, duration_format(((const struct duration *)value)->ns, text));

@@ -55,16 +55,6 @@ const char *dump_choice(const struct key *key, const struct choice *choice)
 	return "";
 }
 
-const char *dump_decimal(double value, char out[DECIMAL_MAX])
-{
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(out, DECIMAL_MAX, "%.*g", digits, value);
-		if (strtod(out, NULL) == value)
-			break;
-	}
-	return out;
-}
-
 bool dump_is_relative(const struct key *key, const struct text *text)
 {
 	return key->path && text->where.file && *text->s && *text->s != '/' &&

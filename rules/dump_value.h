@@ -3,6 +3,7 @@
 #ifndef RULES_DUMP_VALUE_H
 #define RULES_DUMP_VALUE_H
 
+#include "rules/decimal.h"
 #include "rules/duration.h"
 #include "rules/schema.h"
 
@@ -15,10 +16,6 @@ const char *dump_choice(const struct key *key, const struct choice *choice);
 /* What a KIND_GROUP points to, and the i-th struct of a KIND_GROUPS. */
 const void *dump_pointer(const void *value);
 const void *dump_item(const struct key *key, const struct list *list, size_t i);
-
-/* The shortest decimal form that reads back to the same number. */
-#define DECIMAL_MAX 40
-const char *dump_decimal(double value, char out[DECIMAL_MAX]);
 
 /* Whether a text is a file name that means something only beside its rule file. */
 bool dump_is_relative(const struct key *key, const struct text *text);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rules/duration.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "rules/ascii.h"
 
 /* Longer names first, so that "ms" is not taken for minutes. */
 static const struct unit {
@@ -36,12 +37,12 @@ static bool take_part(const char **text, int64_t *ns)
 	int64_t whole = 0, scale = 1, fraction = 0, part;
 	bool digits = false;
 
-	for (; isdigit((unsigned char)*at); at++, digits = true)
+	for (; ascii_is_digit(*at); at++, digits = true)
 		if (__builtin_mul_overflow(whole, 10, &whole) ||
 		    __builtin_add_overflow(whole, *at - '0', &whole))
 			return false;
 	if (*at == '.')
-		for (at++; isdigit((unsigned char)*at); at++, digits = true)
+		for (at++; ascii_is_digit(*at); at++, digits = true)
 			if (scale < 1000000000000) {
 				fraction = fraction * 10 + (*at - '0');
 				scale *= 10;

@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+
+#include "rules/ascii.h"
 
 static const struct header_operations *side(const struct headers *headers, bool response)
 {
@@ -19,7 +20,7 @@ static const struct header_operations *side(const struct headers *headers, bool 
 
 static bool is_authority(const char *name)
 {
-	return !strcasecmp(name, "host") || !strcasecmp(name, ":authority");
+	return ascii_equal_nocase(name, "host") || ascii_equal_nocase(name, ":authority");
 }
 
 /* ---- the authority ------------------------------------------------------------------------ */
@@ -123,7 +124,7 @@ static void remove_all(struct edited_fields *fields, const char *name)
 
 	for (size_t i = 0; i < fields->n; i++)
 		if (fields->items[i].name_len != len ||
-		    strncasecmp(fields->items[i].name, name, len) != 0)
+		    !ascii_equal_nocase_n(fields->items[i].name, name, len))
 			fields->items[kept++] = fields->items[i];
 	fields->n = kept;
 }

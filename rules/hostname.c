@@ -2,10 +2,11 @@
 #include "rules/hostname.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "rules/ascii.h"
 
 #define LABEL_MAX    63
 #define NAME_MAX_LEN 255
@@ -15,7 +16,7 @@ static bool valid_label(const char *label, size_t len)
 	if (!len || len > LABEL_MAX)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)label[i]) && (label[i] != '-' || !i || i == len - 1))
+		if (!ascii_is_alnum(label[i]) && (label[i] != '-' || !i || i == len - 1))
 			return false;
 	return true;
 }
@@ -24,7 +25,7 @@ static bool valid_label(const char *label, size_t len)
 static bool valid_wildcard_label(const char *label, size_t len)
 {
 	for (size_t i = 1; i < len; i++)
-		if (!isalnum((unsigned char)label[i]) && (label[i] != '-' || i == len - 1))
+		if (!ascii_is_alnum(label[i]) && (label[i] != '-' || i == len - 1))
 			return false;
 	return len >= 1 && len <= LABEL_MAX && label[0] == '*';
 }
@@ -32,7 +33,7 @@ static bool valid_wildcard_label(const char *label, size_t len)
 static bool all_digits(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (!isdigit((unsigned char)text[i]))
+		if (!ascii_is_digit(text[i]))
 			return false;
 	return len > 0;
 }
@@ -164,7 +165,7 @@ size_t hostname_normalize(const char *name, size_t len, char out[256])
 	if (len > NAME_MAX_LEN)
 		len = 0;
 	for (size_t i = 0; i < len; i++)
-		out[i] = (char)tolower((unsigned char)name[i]);
+		out[i] = (char)ascii_lower(name[i]);
 	out[len] = '\0';
 	return len;
 }

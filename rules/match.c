@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "rules/ascii.h"
 #include "rules/choose.h"
 #include "rules/explain.h"
 #include "rules/header_edit.h"
@@ -61,11 +61,12 @@ static bool holds(const struct string_match *match, const char *value, size_t le
 	case MATCH_PRESENT:
 		return true;
 	case MATCH_EXACT:
-		return len == match->len && (any_case ? !strncasecmp(value, match->exact.s, len)
-						      : !memcmp(value, match->exact.s, len));
+		return len == match->len &&
+		       (any_case ? ascii_equal_nocase_n(value, match->exact.s, len)
+				 : !memcmp(value, match->exact.s, len));
 	case MATCH_PREFIX:
 		return len >= match->len &&
-		       (any_case ? !strncasecmp(value, match->prefix.s, match->len)
+		       (any_case ? ascii_equal_nocase_n(value, match->prefix.s, match->len)
 				 : !memcmp(value, match->prefix.s, match->len));
 	case MATCH_REGEX:
 		*result = pattern_match(match->pattern, value, len);
@@ -87,19 +88,19 @@ static bool matches(struct attempt *attempt, const char *field, const struct str
 
 static bool is_field(const struct field *field, const char *name, size_t len)
 {
-	return field->name_len == len && !strncasecmp(field->name, name, len);
+	return field->name_len == len && ascii_equal_nocase_n(field->name, name, len);
 }
 
 /* The value that a name stands for in the request line, Host included; NULL: it is a field. */
 static const char *pseudo_header(const struct rules_request *request, const char *name)
 {
-	if (!strcasecmp(name, ":method"))
+	if (ascii_equal_nocase(name, ":method"))
 		return request->method;
-	if (!strcasecmp(name, ":authority") || !strcasecmp(name, "host"))
+	if (ascii_equal_nocase(name, ":authority") || ascii_equal_nocase(name, "host"))
 		return request->authority;
-	if (!strcasecmp(name, ":path"))
+	if (ascii_equal_nocase(name, ":path"))
 		return request->path;
-	if (!strcasecmp(name, ":scheme"))
+	if (ascii_equal_nocase(name, ":scheme"))
 		return "http";
 	return NULL;
 }

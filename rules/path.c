@@ -10,14 +10,15 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+
+#include "rules/ascii.h"
 
 /* How many bytes of `s` are a dot: 1, 3 ("%2e"), or 0. */
 static size_t dot(const char *s, const char *end)
 {
 	if (s < end && *s == '.')
 		return 1;
-	return end - s >= 3 && !strncasecmp(s, "%2e", 3) ? 3 : 0;
+	return end - s >= 3 && ascii_equal_nocase_n(s, "%2e", 3) ? 3 : 0;
 }
 
 /* Whether a segment is "." (1) or ".." (2), in any spelling. */
@@ -56,7 +57,8 @@ static size_t decode_slashes(char *s, size_t len)
 	size_t out = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		if (len - i >= 3 && (!strncasecmp(s + i, "%2f", 3) || !strncasecmp(s + i, "%5c", 3))) {
+		if (len - i >= 3 && (ascii_equal_nocase_n(s + i, "%2f", 3) ||
+				     ascii_equal_nocase_n(s + i, "%5c", 3))) {
 			s[out++] = '/';
 			i += 2;
 		} else {

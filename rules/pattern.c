@@ -7,7 +7,6 @@
  */
 #include "rules/pattern.h"
 
-#include <ctype.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "rules/ascii.h"
 #include "rules/pattern_risk.h"
 
 #define MATCH_LIMIT  100000	/* backtracking steps of one attempt */
@@ -320,7 +320,7 @@ static void append_rewrite(struct replacement *r, const PCRE2_SIZE *ends, uint32
 			continue;
 		}
 		at++;
-		group = isdigit((unsigned char)*at) ? (unsigned)(*at - '0') : 10;
+		group = ascii_is_digit(*at) ? (unsigned)(*at - '0') : 10;
 		if (group > 9)
 			append(r, at, 1);
 		else if (group <= groups && ends[2 * group] != PCRE2_UNSET)
@@ -424,7 +424,7 @@ bool pattern_check_rewrite(const struct pattern *pattern, const char *rewrite,
 		}
 		if (*at == '\\')
 			continue;
-		if (!isdigit((unsigned char)*at)) {
+		if (!ascii_is_digit(*at)) {
 			snprintf(error->text, sizeof(error->text),
 				 "Rewrite schema error: '\\' must be followed by a digit or '\\'.");
 			return false;

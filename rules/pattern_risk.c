@@ -7,7 +7,6 @@
  */
 #include "rules/pattern_risk.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 

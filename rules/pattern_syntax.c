@@ -8,11 +8,11 @@
  */
 #include "rules/pattern.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "rules/ascii.h"
 #include "rules/utf8.h"
 
 #define MAX_REPEAT 1000 /* RE2's kMaxRepeat, for repetitions inside of repetitions together */
@@ -64,7 +64,7 @@ static void put_char(struct translation *t, unsigned long code)
 {
 	char text[16];
 
-	if (code < 0x80 && isalnum((int)code))
+	if (code < 0x80 && ascii_is_alnum((int)code))
 		snprintf(text, sizeof(text), "%c", (int)code);
 	else
 		snprintf(text, sizeof(text), "\\x{%lX}", code);
@@ -101,12 +101,12 @@ static int hex_escape(struct translation *t, unsigned long *code)
 	int digits = 0;
 
 	t->at += braces;
-	for (*code = 0; t->at < t->end && isxdigit((unsigned char)*t->at); t->at++, digits++) {
-		int c = tolower((unsigned char)*t->at);
+	for (*code = 0; t->at < t->end && ascii_is_xdigit(*t->at); t->at++, digits++) {
+		int c = ascii_lower(*t->at);
 
 		if (!braces && digits == 2)
 			break;
-		*code = *code * 16 + (unsigned long)(isdigit(c) ? c - '0' : c - 'a' + 10);
+		*code = *code * 16 + (unsigned long)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
 		if (*code > 0x10ffff)
 			return fail(t, "invalid escape sequence: \\x out of range");
 	}
@@ -134,7 +134,7 @@ static int char_escape(struct translation *t, unsigned long c, unsigned long *co
 	known = c < 0x80 && c ? strchr(names, (int)c) : NULL;
 	if (known)
 		*code = (unsigned long)values[known - names];
-	else if (c < 0x80 && !isalnum((int)c))
+	else if (c < 0x80 && !ascii_is_alnum((int)c))
 		*code = c;
 	else
 		return fail(t, "invalid escape sequence: \\%c", c < 0x80 ? (int)c : '?');
@@ -203,7 +203,7 @@ static int property(struct translation *t, bool negated)
 		return fail(t, "invalid character class range: \\p");
 	t->at = *t->at == '{' ? end + 1 : end;
 	for (const char *c = name; c < end; c++)
-		if (!isalpha((unsigned char)*c) && *c != '_')
+		if (!ascii_is_alpha(*c) && *c != '_')
 			return fail(t, "invalid character class range: \\p{%.*s}",
 				    (int)(end - name), name);
 	if (!is_category(name, (size_t)(end - name)) && end - name < 3)
@@ -370,7 +370,7 @@ static int group_name(struct translation *t, size_t skip)
 	if (!end || end == name)
 		return fail(t, "invalid named capture group");
 	for (const char *c = name; c < end; c++)
-		if (!isalnum((unsigned char)*c) && *c != '_')
+		if (!ascii_is_alnum(*c) && *c != '_')
 			return fail(t, "invalid named capture group");
 	t->at = end + 1;
 	put(t, "(");
@@ -446,16 +446,16 @@ static int counted(struct translation *t, char *text, size_t size)
 	long low = 0, high = -1, most;
 	bool comma = false;
 
-	if (at == t->end || !isdigit((unsigned char)*at))
+	if (at == t->end || !ascii_is_digit(*at))
 		return 0;
-	for (; at < t->end && isdigit((unsigned char)*at); at++)
+	for (; at < t->end && ascii_is_digit(*at); at++)
 		low = low > MAX_REPEAT ? low : low * 10 + *at - '0';
 	if (at < t->end && *at == ',') {
 		comma = true;
 		at++;
-		if (at < t->end && isdigit((unsigned char)*at))
+		if (at < t->end && ascii_is_digit(*at))
 			high = 0;
-		for (; at < t->end && isdigit((unsigned char)*at); at++)
+		for (; at < t->end && ascii_is_digit(*at); at++)
 			high = high > MAX_REPEAT ? high : high * 10 + *at - '0';
 	}
 	if (at == t->end || *at != '}')

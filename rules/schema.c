@@ -5,13 +5,13 @@
  */
 #include "rules/schema.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "rules/ascii.h"
+#include "rules/decimal.h"
 #include "rules/duration.h"
 #include "rules/suggest.h"
 #include "rules/utf8.h"
@@ -133,7 +133,7 @@ static bool take_integer(struct reader *reader, const void *node, long long *val
 	text = reader->ops->text(reader->tree, node);
 	errno = 0;
 	*value = strtoll(text, &end, 10);
-	return (isdigit((unsigned char)*text) || *text == '-') && end != text && !*end && !errno;
+	return (ascii_is_digit(*text) || *text == '-') && end != text && !*end && !errno;
 }
 
 static void read_number(struct reader *reader, const struct schema *schema, const struct key *key,
@@ -158,7 +158,7 @@ static bool take_decimal(struct reader *reader, const void *node, double *value)
 	if (kind_of(reader, node) != TREE_TEXT || !reader->ops->loose)
 		return false;
 	text = reader->ops->text(reader->tree, node);
-	*value = strtod(text, &end);
+	*value = decimal_parse(text, &end);
 	return end != text && !*end && !text[strspn(text, "+-.0123456789eE")];
 }
 
@@ -258,7 +258,8 @@ static void read_choice(struct reader *reader, const struct schema *schema, cons
 	}
 	text = reader->ops->text(reader->tree, node);
 	for (const struct choice_name *choice = key->choices; choice->name; choice++) {
-		if (key->any_case ? strcasecmp(text, choice->name) : strcmp(text, choice->name))
+		if (!(key->any_case ? ascii_equal_nocase(text, choice->name)
+				    : !strcmp(text, choice->name)))
 			continue;
 		if (choice->refusal) {
 			reader_refuse(reader, &out->where, "%s.%s: %s", schema->name, key->name,

@@ -6,13 +6,13 @@
  */
 #include "rules/source.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/ascii.h"
 #include "rules/slurp.h"
 
 #define MAX_INCLUDES 10 /* libconfig's own limit */
@@ -188,7 +188,7 @@ static int check_number(struct scan *scan)
 	errno = 0;
 	value = strtoll(from, &end, hex ? 16 : 10);
 	if (end == from || (!hex && (*end == '.' || *end == 'e' || *end == 'E'))) {
-		for (scan->at++; isalnum((unsigned char)*scan->at) || *scan->at == '.';)
+		for (scan->at++; ascii_is_alnum(*scan->at) || *scan->at == '.';)
 			scan->at++;
 		return 0;
 	}
@@ -232,10 +232,10 @@ static int skip_token(struct scan *scan)
 		return skip_comment(scan);
 	if (c == '"')
 		return skip_string(scan);
-	if (isdigit((unsigned char)c) || c == '-' || c == '+')
+	if (ascii_is_digit(c) || c == '-' || c == '+')
 		return check_number(scan);
-	if (isalpha((unsigned char)c) || c == '*') {
-		while (isalnum((unsigned char)*scan->at) || strchr("*-_", *scan->at)) {
+	if (ascii_is_alpha(c) || c == '*') {
+		while (ascii_is_alnum(*scan->at) || strchr("*-_", *scan->at)) {
 			if (!*scan->at)
 				break;
 			scan->at++;

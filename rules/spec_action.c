@@ -3,9 +3,9 @@
  * What an HTTPRoute does with a request (networking.istio.io/v1): destinations, header operations,
  * rewrites, redirects, direct responses; with the conditions of Istio's validateHTTPRoute.
  */
-#include <ctype.h>
 #include <string.h>
 
+#include "rules/ascii.h"
 #include "rules/hostname.h"
 #include "rules/schema.h"
 
@@ -19,14 +19,14 @@ static bool is_given(const struct text *text)
 static bool is_token(const char *name)
 {
 	for (const char *c = name; *c; c++)
-		if (!isalnum((unsigned char)*c) && !strchr("!#$%&'*+-.^_`|~", *c))
+		if (!ascii_is_alnum(*c) && !strchr("!#$%&'*+-.^_`|~", *c))
 			return false;
 	return *name;
 }
 
 static bool is_authority(const char *name)
 {
-	return !strcasecmp(name, "host") || !strcasecmp(name, ":authority");
+	return ascii_equal_nocase(name, "host") || ascii_equal_nocase(name, ":authority");
 }
 
 /* Envoy's formatter: %COMMAND%, %COMMAND(...)%, %COMMAND:12%, and %% for the sign itself. */
@@ -38,9 +38,9 @@ static bool is_header_value(const char *value)
 			continue;
 		}
 		at++;
-		if (!isupper((unsigned char)*at))
+		if (!ascii_is_upper(*at))
 			return false;
-		while (isupper((unsigned char)*at) || isdigit((unsigned char)*at) || *at == '_')
+		while (ascii_is_upper(*at) || ascii_is_digit(*at) || *at == '_')
 			at++;
 		if (*at == '(')
 			at += strcspn(at, ")") + (strchr(at, ')') != NULL);

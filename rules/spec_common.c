@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables and checks that several of Istio's messages share. */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "rules/ascii.h"
+#include "rules/decimal.h"
 #include "rules/hostname.h"
 #include "rules/schema.h"
 
@@ -207,7 +208,7 @@ static bool is_qualified_name(const char *text)
 	size_t len = strlen(text);
 
 	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)text[i]) &&
+		if (!ascii_is_alnum(text[i]) &&
 		    (!strchr("-_.", text[i]) || !i || i == len - 1))
 			return false;
 	return len > 0;
@@ -219,7 +220,7 @@ static bool is_dns_prefix(const char *text, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		bool edge = !i || i == len - 1 || text[i - 1] == '.' || text[i + 1] == '.';
 
-		if (!isalnum((unsigned char)text[i]) && (edge || !strchr("-.", text[i])))
+		if (!ascii_is_alnum(text[i]) && (edge || !strchr("-.", text[i])))
 			return false;
 	}
 	return len > 0;
@@ -264,11 +265,13 @@ const struct schema label_schema = SCHEMA("Label", struct pair, label_keys);
 static void check_percent(struct reader *reader, void *value)
 {
 	struct decimal *percent = value;
+	char text[DECIMAL_MAX];
 
 	if (percent->value == 0 || (percent->value >= 0.0001 && percent->value <= 100))
 		return;
 	reader_error(reader, &percent->where,
-		     "percentage %g is neither 0.0, nor in range [0.0001, 100.0]", percent->value);
+		     "percentage %s is neither 0.0, nor in range [0.0001, 100.0]",
+		     decimal_format(percent->value, text));
 	percent->set = false;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTPMatchRequest and StringMatch (networking.istio.io/v1), with Istio's conditions. */
-#include <ctype.h>
 #include <string.h>
 
+#include "rules/ascii.h"
 #include "rules/schema.h"
 
 #define NO_NAME "header name cannot be empty"
@@ -111,7 +111,7 @@ static void check_match_name(struct reader *reader, void *value)
 		pseudo = !strcmp(rest, "method") || !strcmp(rest, "authority") ||
 			 !strcmp(rest, "path") || !strcmp(rest, "scheme");
 	for (; *rest; rest++)
-		if (!isalnum((unsigned char)*rest) && !strchr("!#$%&'*+-.^_`|~", *rest))
+		if (!ascii_is_alnum(*rest) && !strchr("!#$%&'*+-.^_`|~", *rest))
 			break;
 	if (*rest || (name->s[0] == ':' && !pseudo))
 		reader_error(reader, &name->where, "header name %s is not a valid header name",

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "rules/decimal.h"
 #include "rules/hostname.h"
 #include "rules/schema.h"
 
@@ -374,10 +375,11 @@ static const struct schema proxy_protocol_schema =
 static void check_budget_percent(struct reader *reader, void *value)
 {
 	const struct decimal *percent = value;
+	char text[DECIMAL_MAX];
 
 	if (!(percent->value >= 0 && percent->value <= 100))
-		reader_error(reader, &percent->where, "percentage %g is not in range 0..100",
-			     percent->value);
+		reader_error(reader, &percent->where, "percentage %s is not in range 0..100",
+			     decimal_format(percent->value, text));
 }
 
 NOT_NEGATIVE(check_concurrency, "min retry concurrency")

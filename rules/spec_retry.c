@@ -3,11 +3,11 @@
  * HTTPRetry, HTTPFaultInjection, HTTPMirrorPolicy and CorsPolicy (networking.istio.io/v1), with the
  * conditions of Istio's validation.
  */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/ascii.h"
 #include "rules/schema.h"
 
 /* ---- HTTPRetry ---------------------------------------------------------------------------- */
@@ -24,7 +24,7 @@ static bool is_status_code(const char *text, size_t len)
 	int code = 0;
 
 	for (size_t i = 0; i < len; i++)
-		if (!isdigit((unsigned char)text[i]))
+		if (!ascii_is_digit(text[i]))
 			return false;
 	if (len == 3)
 		code = atoi(text);

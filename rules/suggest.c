@@ -4,9 +4,10 @@
  */
 #include "rules/suggest.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "rules/ascii.h"
 
 #define WORD_MAX 128
 
@@ -19,11 +20,6 @@ void suggestion_init(struct suggestion *suggestion, const char *word)
 	suggestion->distance = suggestion->len / 3 + 1;
 	if (suggestion->distance > 6)
 		suggestion->distance = 6;
-}
-
-static int lower(char c)
-{
-	return tolower((unsigned char)c);
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -42,11 +38,11 @@ static size_t edit_distance(const char *a, size_t a_len, const char *b, size_t b
 		size_t *recycled = before, least = row[0] = i;
 
 		for (size_t j = 1; j <= b_len; j++) {
-			size_t cost = lower(a[i - 1]) != lower(b[j - 1]);
+			size_t cost = ascii_lower(a[i - 1]) != ascii_lower(b[j - 1]);
 
 			row[j] = smaller(last[j - 1] + cost, smaller(last[j], row[j - 1]) + 1);
-			if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
-			    lower(a[i - 2]) == lower(b[j - 1]))
+			if (i > 1 && j > 1 && ascii_lower(a[i - 1]) == ascii_lower(b[j - 2]) &&
+			    ascii_lower(a[i - 2]) == ascii_lower(b[j - 1]))
 				row[j] = smaller(row[j], before[j - 2] + 1);
 			least = smaller(least, row[j]);
 		}

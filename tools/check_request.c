@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The request that --explain is asked about, out of a URL and -H options. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "rules/ascii.h"
 #include "rules/hostname.h"
 #include "tools/check_explain.h"
 
@@ -23,7 +22,7 @@ static int parse_port(const char *text, uint16_t *port)
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
 
-	if (!isdigit((unsigned char)*text) || *end || !value || value > 65535)
+	if (!ascii_is_digit(*text) || *end || !value || value > 65535)
 		return -1;
 	*port = (uint16_t)value;
 	return 0;
@@ -42,7 +41,7 @@ static const char *take_scheme(struct explain_request *request, const char *url)
 	};
 
 	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-		if (!strncasecmp(url, schemes[i].text, strlen(schemes[i].text))) {
+		if (ascii_equal_nocase_n(url, schemes[i].text, strlen(schemes[i].text))) {
 			request->scheme = schemes[i].scheme;
 			request->port = schemes[i].port;
 			return url + strlen(schemes[i].text);
@@ -118,7 +117,7 @@ const char *explain_add_header(struct explain_request *request, const char *text
 	value += strspn(value, " \t");
 	for (len = strlen(value); len && strchr(" \t", value[len - 1]);)
 		len--;
-	if (name_len == 4 && !strncasecmp(text, "Host", 4)) {
+	if (name_len == 4 && ascii_equal_nocase_n(text, "Host", 4)) {
 		if (len >= sizeof(request->authority))
 			return "Host is too long";
 		snprintf(request->authority, sizeof(request->authority), "%.*s", (int)len, value);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/import_scalar.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "rules/ascii.h"
 
 /* Longer than any number that is meant as one. */
 #define NUMBER_MAX 64
@@ -61,12 +62,12 @@ static bool is_integer(const char *text, long long *integer)
 	int base = 10;
 
 	if (at[0] == '0' && at[1]) {
-		char mark = (char)tolower((unsigned char)at[1]);
+		char mark = (char)ascii_lower(at[1]);
 
 		base = mark == 'x' ? 16 : mark == 'b' ? 2 : 8;
 		at += mark == 'x' || mark == 'b' || mark == 'o' ? 2 : 1;
 	}
-	if (!isxdigit((unsigned char)*at) || strlen(at) + 2 > sizeof(digits))
+	if (!ascii_is_xdigit(*at) || strlen(at) + 2 > sizeof(digits))
 		return false;
 	digits[0] = negative ? '-' : '+';
 	strcpy(digits + 1, at);
@@ -93,7 +94,7 @@ static bool looks_decimal(const char *at)
 	if (*at == 'e' || *at == 'E') {
 		at++;
 		at += *at == '-' || *at == '+';
-		if (!isdigit((unsigned char)*at))
+		if (!ascii_is_digit(*at))
 			return false;
 		at += strspn(at, "0123456789");
 	}

@@ -4,13 +4,13 @@
  *
  * Diagnostics go to standard error, or as JSON to standard output; answers go to standard output.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/ascii.h"
 #include "rules/diag.h"
 #include "rules/dump.h"
 #include "rules/graph.h"
@@ -189,7 +189,7 @@ static void print_key(void *context, const char *message, const char *key)
 static bool is_method(const char *text)
 {
 	for (const char *c = text; *c; c++)
-		if (!isalnum((unsigned char)*c) && !strchr("!#$%&'*+-.^_`|~", *c))
+		if (!ascii_is_alnum(*c) && !strchr("!#$%&'*+-.^_`|~", *c))
 			return false;
 	return *text;
 }

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "rules/ascii.h"
 #include "shim/log.h"
 
 #define BUFFER_SIZE 16384
@@ -212,7 +212,8 @@ static const char *read_target(struct exchange *x)
 	if (!target || !x->authority)
 		return "out of memory";
 	target[strcspn(target, "#")] = '\0'; /* a fragment is none of a server's business */
-	bool absolute = !strncasecmp(target, "http://", 7) || !strncasecmp(target, "https://", 8);
+	bool absolute = ascii_equal_nocase_n(target, "http://", 7) ||
+			ascii_equal_nocase_n(target, "https://", 8);
 	if (absolute ? absolute_form(x, target) < 0 :
 		       *target != '/' && (strcmp(target, "*") || strcmp(x->method, "OPTIONS")))
 		return "malformed request target";

@@ -2,11 +2,12 @@
 #include "shim/bridge/head.h"
 
 #include <string.h>
-#include <strings.h>
+
+#include "rules/ascii.h"
 
 static bool text_is(const char *text, size_t len, const char *other)
 {
-	return strlen(other) == len && strncasecmp(text, other, len) == 0;
+	return strlen(other) == len && ascii_equal_nocase_n(text, other, len);
 }
 
 static bool name_is(const struct field *field, const char *name)
@@ -57,7 +58,7 @@ static bool field_has_token(const struct field *field, const char *token, size_t
 	size_t len;
 
 	while (next_element(&at, end, &element, &len))
-		if (len == token_len && strncasecmp(element, token, len) == 0)
+		if (len == token_len && ascii_equal_nocase_n(element, token, len))
 			return true;
 	return false;
 }

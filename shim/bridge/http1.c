@@ -15,11 +15,11 @@
 #include "shim/bridge/http1.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define LLHTTP_STRICT_MODE 1
 #include <llhttp.h>
 
+#include "rules/ascii.h"
 #include "shim/bridge/head.h"
 
 /* Whether byte i ends the head: data[0..i] ends with CRLF CRLF. */
@@ -245,7 +245,7 @@ static int decide_framing(struct http1_head *head, const char **why)
 	else if (coding && head->minor == 0)
 		*why = "Transfer-Encoding in HTTP/1.0";
 	else if (coding && (head_count(head, "Transfer-Encoding") > 1 || coding->value_len != 7 ||
-			    strncasecmp(coding->value, "chunked", 7) != 0))
+			    !ascii_equal_nocase_n(coding->value, "chunked", 7)))
 		*why = "Transfer-Encoding other than chunked";
 	else if (length && head_count(head, "Content-Length") > 1)
 		*why = "more than one Content-Length";
