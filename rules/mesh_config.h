@@ -18,7 +18,7 @@ struct outbound_traffic_policy {
 /* ProxyPathNormalization.NormalizationType, in the order of what they do. */
 enum normalization {
 	NORMALIZATION_NONE,
-	NORMALIZATION_BASE, /* the default: dot segments, and backslash becomes slash */
+	NORMALIZATION_BASE, /* the default: path.c says what it comes to */
 	NORMALIZATION_MERGE_SLASHES,
 	NORMALIZATION_DECODE_AND_MERGE_SLASHES,
 };

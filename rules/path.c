@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What Envoy does to paths before it routes them (istio-semantics 2.4): DECODE_AND_MERGE_SLASHES
- * decodes %2F and %5C, BASE and above turn backslashes into slashes and resolve dot segments
- * (RFC 3986 5.2.4; "%2e" is a dot, as in the URL library that Envoy uses), MERGE_SLASHES and above
- * merge runs of slashes. All other bytes stay as they came.
+ * decodes %2F and %5C, BASE and above make the path that its URL library (Chromium's) calls
+ * canonical, MERGE_SLASHES and above merge runs of slashes.
+ *
+ * Canonical: backslashes are slashes, "%2e" is a dot wherever it stands, dot segments are resolved
+ * (RFC 3986 5.2.4), and what has no place in a path is escaped. Other escapes stay as they came, as
+ * the URL standard has it and Chromium since 2023; before, it also unescaped letters and digits.
  */
 #include "rules/path.h"
 
@@ -13,25 +16,21 @@
 
 #include "rules/ascii.h"
 
-/* How many bytes of `s` are a dot: 1, 3 ("%2e"), or 0. */
-static size_t dot(const char *s, const char *end)
+/* Whether a byte may not stand in a canonical path. */
+static bool is_escaped(char c)
 {
-	if (s < end && *s == '.')
-		return 1;
-	return end - s >= 3 && ascii_equal_nocase_n(s, "%2e", 3) ? 3 : 0;
+	static const bool escaped[256] = {
+	    [0 ... ' '] = true, ['"'] = true, ['<'] = true, ['>'] = true,	  ['^'] = true,
+	    ['`'] = true,	['{'] = true, ['|'] = true, ['}'] = true, [0x7f ... 0xff] = true,
+	};
+
+	return escaped[(unsigned char)c];
 }
 
-/* Whether a segment is "." (1) or ".." (2), in any spelling. */
-static int dots(const char *s, const char *end)
+/* Whether three bytes are the escape of this character; `digits` in lower case. */
+static bool is_escape_of(const char *s, const char *end, const char *digits)
 {
-	size_t first = dot(s, end), second;
-
-	if (!first)
-		return 0;
-	if (s + first == end)
-		return 1;
-	second = dot(s + first, end);
-	return second && s + first + second == end ? 2 : 0;
+	return end - s >= 3 && s[0] == '%' && ascii_equal_nocase_n(s + 1, digits, 2);
 }
 
 /* Nothing to do is the rule; it must cost one look at the bytes. */
@@ -40,32 +39,51 @@ static bool is_normal(const char *s, size_t len, enum normalization how)
 	if (how == NORMALIZATION_NONE)
 		return true;
 	for (size_t i = 0; i < len; i++) {
-		if (s[i] == '\\')
+		if (s[i] == '\\' || is_escaped(s[i]))
 			return false;
-		if (s[i] == '%' && how == NORMALIZATION_DECODE_AND_MERGE_SLASHES)
+		if (s[i] == '%' && (how == NORMALIZATION_DECODE_AND_MERGE_SLASHES ||
+				    is_escape_of(s + i, s + len, "2e")))
 			return false;
 		if (s[i] == '/' && i + 1 < len &&
-		    (dot(s + i + 1, s + len) ||
-		     (s[i + 1] == '/' && how >= NORMALIZATION_MERGE_SLASHES)))
+		    (s[i + 1] == '.' || (s[i + 1] == '/' && how >= NORMALIZATION_MERGE_SLASHES)))
 			return false;
 	}
 	return true;
 }
 
-static size_t decode_slashes(char *s, size_t len)
+/* Every byte as it is in a canonical path; out has room for three times as many. */
+static size_t decode(const char *s, size_t len, enum normalization how, char *out)
 {
-	size_t out = 0;
+	static const char hex[] = "0123456789ABCDEF";
+	const char *end = s + len;
+	char *to = out;
 
-	for (size_t i = 0; i < len; i++) {
-		if (len - i >= 3 && (ascii_equal_nocase_n(s + i, "%2f", 3) ||
-				     ascii_equal_nocase_n(s + i, "%5c", 3))) {
-			s[out++] = '/';
-			i += 2;
+	for (; s < end; s++) {
+		bool slash = how == NORMALIZATION_DECODE_AND_MERGE_SLASHES &&
+			     (is_escape_of(s, end, "2f") || is_escape_of(s, end, "5c"));
+
+		if (slash || is_escape_of(s, end, "2e")) {
+			*to++ = slash ? '/' : '.';
+			s += 2;
+		} else if (*s == '\\') {
+			*to++ = '/';
+		} else if (is_escaped(*s)) {
+			*to++ = '%';
+			*to++ = hex[(unsigned char)*s >> 4];
+			*to++ = hex[(unsigned char)*s & 15];
 		} else {
-			s[out++] = s[i];
+			*to++ = *s;
 		}
 	}
-	return out;
+	return (size_t)(to - out);
+}
+
+/* Whether a segment is "." (1) or ".." (2). */
+static int dots(const char *s, const char *end)
+{
+	size_t len = (size_t)(end - s);
+
+	return (len == 1 || len == 2) && !memcmp(s, "..", len) ? (int)len : 0;
 }
 
 /* In place: what is written is never longer than what was read. */
@@ -114,17 +132,13 @@ int path_init(struct path *path, const char *target, enum normalization how)
 	path->len = strcspn(target, "?#");
 	if (target[0] != '/' || is_normal(target, path->len, how))
 		return 0;
-	if (path->len > sizeof(path->small))
-		copy = path->owned = malloc(path->len);
+	/* Each byte may become an escape. */
+	if (path->len > sizeof(path->small) / 3)
+		copy = path->owned = malloc(3 * path->len);
 	if (!copy)
 		return -1;
-	memcpy(copy, target, path->len);
+	path->len = decode(target, path->len, how, copy);
 	path->s = copy;
-	if (how == NORMALIZATION_DECODE_AND_MERGE_SLASHES)
-		path->len = decode_slashes(copy, path->len);
-	for (size_t i = 0; i < path->len; i++)
-		if (copy[i] == '\\')
-			copy[i] = '/';
 	path->len = remove_dots(copy, path->len);
 	if (how >= NORMALIZATION_MERGE_SLASHES)
 		path->len = merge_slashes(copy, path->len);

@@ -11,10 +11,10 @@
  * A path as it is matched and sent, in a buffer of its own only where something changes.
  */
 struct path {
-	const char *s; /* as long as what it was made from; not NUL-terminated */
+	const char *s; /* not NUL-terminated */
 	size_t len;    /* without query and fragment */
 	char *owned;   /* malloc'd, or NULL */
-	char small[256];
+	char small[768]; /* longer than most, also with every byte escaped */
 };
 
 /*
