@@ -91,15 +91,14 @@ static bool is_field(const struct field *field, const char *name, size_t len)
 	return field->name_len == len && ascii_equal_nocase_n(field->name, name, len);
 }
 
-/* The value that a name stands for in the request line, Host included; NULL: it is a field. */
+/* The value that a name stands for in the request line, Host included; NULL: it is a field, or
+ * ":path". */
 static const char *pseudo_header(const struct rules_request *request, const char *name)
 {
 	if (ascii_equal_nocase(name, ":method"))
 		return request->method;
 	if (ascii_equal_nocase(name, ":authority") || ascii_equal_nocase(name, "host"))
 		return request->authority;
-	if (ascii_equal_nocase(name, ":path"))
-		return request->path;
 	if (ascii_equal_nocase(name, ":scheme"))
 		return "http";
 	return NULL;
@@ -137,15 +136,41 @@ static void join(const struct rules_request *request, const char *name, char *ou
 	}
 }
 
+/* The target as it would be sent without a rewrite: the normalized path and the query. As
+ * header_value(). */
+static const char *path_header(const struct attempt *attempt, char small[JOINED_MAX], char **owned,
+			       size_t *len, bool *oom)
+{
+	const char *target = attempt->request->path, *query = target + strcspn(target, "?#");
+	size_t query_len = *query == '?' ? strcspn(query, "#") : 0;
+	char *joined = small;
+
+	*len = attempt->path.len + query_len;
+	if (attempt->path.s == target) /* nothing to normalize: it is all there */
+		return target;
+	if (*len > JOINED_MAX)
+		joined = *owned = malloc(*len);
+	if (!joined) {
+		*oom = true;
+		return NULL;
+	}
+	memcpy(joined, attempt->path.s, attempt->path.len);
+	memcpy(joined + attempt->path.len, query, query_len);
+	return joined;
+}
+
 /* A header as Envoy sees it. NULL: there is none, or, with `*oom`, no memory for it. `*owned` is
  * to be freed. */
-static const char *header_value(const struct rules_request *request, const char *name,
+static const char *header_value(const struct attempt *attempt, const char *name,
 				char small[JOINED_MAX], char **owned, size_t *len, bool *oom)
 {
+	const struct rules_request *request = attempt->request;
 	const char *value = pseudo_header(request, name);
 	char *joined = small;
 	size_t count;
 
+	if (ascii_equal_nocase(name, ":path"))
+		return path_header(attempt, small, owned, len, oom);
 	if (value) {
 		*len = strlen(value);
 		return value;
@@ -170,7 +195,7 @@ static bool header_matches(struct attempt *attempt, const struct header_match *h
 	const char *value;
 	size_t len;
 
-	value = header_value(attempt->request, header->name.s, small, &owned, &len, &oom);
+	value = header_value(attempt, header->name.s, small, &owned, &len, &oom);
 	if (value) {
 		snprintf(label, sizeof(label), "header %.80s", header->name.s);
 		result = matches(attempt, label, &header->match, value, len, false);
@@ -192,7 +217,7 @@ static bool lacks_header(struct attempt *attempt, const struct header_match *hea
 	const char *value;
 	size_t len = 0;
 
-	value = header_value(attempt->request, header->name.s, small, &owned, &len, &oom);
+	value = header_value(attempt, header->name.s, small, &owned, &len, &oom);
 	if (header->match.kind == MATCH_PRESENT)
 		unwanted = value || oom;
 	else
