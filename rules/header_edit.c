@@ -180,17 +180,17 @@ static void apply(void *context, enum header_edit edit, const char *name, const 
 		append(fields, name, value);
 }
 
-int edited_fields_init(struct edited_fields *out, const struct verdict *verdict,
-		       const struct rules_request *request)
+int edited_fields_init(struct edited_fields *out, const struct verdict *verdict, bool response,
+		       const struct field *fields, size_t n)
 {
 	memset(out, 0, sizeof(*out));
-	out->size = request->n_fields;
+	out->size = n;
 	out->items = calloc(out->size + 1, sizeof(*out->items));
 	if (!out->items)
 		return -1;
-	for (size_t i = 0; i < request->n_fields; i++)
-		out->items[out->n++] = request->fields[i];
-	rules_header_edits(verdict, false, apply, out);
+	for (size_t i = 0; i < n; i++)
+		out->items[out->n++] = fields[i];
+	rules_header_edits(verdict, response, apply, out);
 	return out->failed ? -1 : 0;
 }
 

@@ -18,11 +18,12 @@ struct edited_fields {
 };
 
 /*
- * The fields of a request after all edits of the verdict. `out` is released by
- * edited_fields_release() whatever this returns: 0, or -1: out of memory.
+ * The fields of a request or `response` after all edits of the verdict; texts of `fields` are not
+ * copied. `out` is released by edited_fields_release() whatever this returns: 0, or -1: out of
+ * memory.
  */
-int edited_fields_init(struct edited_fields *out, const struct verdict *verdict,
-		       const struct rules_request *request) __attribute__((warn_unused_result));
+int edited_fields_init(struct edited_fields *out, const struct verdict *verdict, bool response,
+		       const struct field *fields, size_t n) __attribute__((warn_unused_result));
 
 void edited_fields_release(struct edited_fields *fields);
 

@@ -206,8 +206,8 @@ struct rules_request {
 
 enum rules_action {
 	RULES_ROUTE,           /* send to `cluster` */
-	RULES_REDIRECT,        /* answer with rules_redirect() */
-	RULES_DIRECT_RESPONSE, /* answer with route's directResponse */
+	RULES_REDIRECT,        /* answer with rules_location() */
+	RULES_DIRECT_RESPONSE, /* answer with route's directResponse and rules_location() */
 	RULES_NO_ROUTE,        /* 404, empty body (NR) */
 	RULES_NO_CLUSTER,      /* 503, empty body (NC): the destination is not in the registry */
 	RULES_REQUEST_BLOCKED, /* 502, empty body: unknown host under REGISTRY_ONLY; tools only */
@@ -260,10 +260,11 @@ size_t rules_rewrite_target(const struct verdict *verdict, const char *path, cha
 			    size_t size);
 
 /*
- * RULES_REDIRECT: the value of Location (istio-semantics 1.2, HTTPRedirect). `*status` becomes the
- * code. Writes and returns as rules_rewrite_target() does.
+ * RULES_REDIRECT and RULES_DIRECT_RESPONSE: the status of the answer, and the value that Location has
+ * in it before the header operations (istio-semantics 1.2, HTTPRedirect). Writes and returns as
+ * rules_rewrite_target() does; 0: there is no Location, as in most direct responses.
  */
-size_t rules_redirect(const struct verdict *verdict, const struct rules_request *request,
+size_t rules_location(const struct verdict *verdict, const struct rules_request *request,
 		      int *status, char *out, size_t size);
 
 /* What happens to a header field. */

@@ -49,14 +49,19 @@ static char *rewritten(const struct verdict *verdict, const char *target)
 	return out;
 }
 
-static char *location(const struct verdict *verdict, const struct rules_request *request,
-		      int *status)
+/* An answer without destination: Location and the header operations on it. */
+static void respond(struct answer *answer, const struct rules_request *request)
 {
-	size_t len = rules_redirect(verdict, request, status, NULL, 0);
-	char *out = must(len == SIZE_MAX ? NULL : malloc(len + 1));
+	const struct verdict *verdict = &answer->verdict;
+	size_t len = rules_location(verdict, request, &answer->status, NULL, 0);
+	struct field location = {"location", NULL, 8, 0};
 
-	rules_redirect(verdict, request, status, out, len + 1);
-	return out;
+	answer->location = must(len == SIZE_MAX ? NULL : malloc(len + 1));
+	rules_location(verdict, request, &answer->status, answer->location, len + 1);
+	location.value = answer->location;
+	location.value_len = (uint32_t)len;
+	if (edited_fields_init(&answer->response, verdict, true, &location, len != 0) < 0)
+		must(NULL);
 }
 
 static void match(const struct rules *rules, const struct explain_request *request,
@@ -76,17 +81,18 @@ static void match(const struct rules *rules, const struct explain_request *reque
 	answer->http = true;
 	rules_explain(rules, &asked, verdict, note, NULL);
 	answer->authority = verdict->authority ? verdict->authority : request->authority;
-	if (edited_fields_init(&answer->fields, verdict, &asked) < 0)
+	if (edited_fields_init(&answer->fields, verdict, false, request->fields,
+			       request->n_fields) < 0)
 		must(NULL);
 	answer->target = rewritten(verdict, request->target);
 	switch (verdict->action) {
 	case RULES_REDIRECT:
 		answer->action = "redirect";
-		answer->location = location(verdict, &asked, &answer->status);
+		respond(answer, &asked);
 		break;
 	case RULES_DIRECT_RESPONSE:
 		answer->action = "directResponse";
-		answer->status = (int)verdict->route->direct_response->status.value;
+		respond(answer, &asked);
 		break;
 	case RULES_NO_ROUTE:
 		answer->action = "notFound";
@@ -144,11 +150,10 @@ void answer_init(struct answer *answer, const struct rules *rules,
 		answer->action = "blocked";
 	if (!answer->http) {
 		const struct rules_host *host = rules_find_host(rules, request->name);
-		const struct rules_request asked = {.fields = request->fields,
-						    .n_fields = request->n_fields};
 
 		answer->verdict.host = host ? host->name : NULL;
-		if (edited_fields_init(&answer->fields, &answer->verdict, &asked) < 0)
+		if (edited_fields_init(&answer->fields, &answer->verdict, false, request->fields,
+				       request->n_fields) < 0)
 			must(NULL);
 		answer->target = must(strdup(request->target));
 	}
@@ -163,6 +168,7 @@ void answer_release(struct answer *answer)
 	free(answer->target);
 	free(answer->location);
 	edited_fields_release(&answer->fields);
+	edited_fields_release(&answer->response);
 }
 
 size_t answer_verified_names(const struct cluster *cluster, const char *own,

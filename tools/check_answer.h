@@ -15,9 +15,10 @@ struct answer {
 	bool http;	       /* a request was matched, not a connection */
 	const char *authority; /* after all edits */
 	char *target;	       /* after the rewrite; malloc'd; NULL: it cannot be made */
-	char *location;	       /* of a redirect; malloc'd, or NULL */
+	char *location;	       /* what the response's field points to; malloc'd, or NULL */
 	int status;	       /* of an answer without destination; 0: none */
-	struct edited_fields fields;
+	struct edited_fields fields;   /* of the request */
+	struct edited_fields response; /* of an answer without destination */
 	struct explain_resilience resilience;
 	size_t n_destinations;
 	bool encrypted; /* by the program itself: no TLS of the bridge's own on top */

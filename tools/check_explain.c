@@ -144,16 +144,20 @@ static void print_response_edit(void *context, enum header_edit edit, const char
 	print_edit(NULL, edit, name, value);
 }
 
+static void print_fields(const struct edited_fields *fields)
+{
+	for (size_t i = 0; i < fields->n; i++)
+		printf("    %.*s: %.*s\n", (int)fields->items[i].name_len, fields->items[i].name,
+		       (int)fields->items[i].value_len, fields->items[i].value);
+}
+
 static void print_request(const struct answer *answer, const struct explain_request *request)
 {
 	puts("request:");
 	printf("    %s %s HTTP/1.1\n    Host: %s\n", request->method,
 	       answer->target ? answer->target : "(uriRegexRewrite takes too long: answered 500)",
 	       answer->authority);
-	for (size_t i = 0; i < answer->fields.n; i++)
-		printf("    %.*s: %.*s\n", (int)answer->fields.items[i].name_len,
-		       answer->fields.items[i].name, (int)answer->fields.items[i].value_len,
-		       answer->fields.items[i].value);
+	print_fields(&answer->fields);
 }
 
 static void print_local(const struct answer *answer)
@@ -161,15 +165,14 @@ static void print_local(const struct answer *answer)
 	const struct verdict *verdict = &answer->verdict;
 	const struct http_body *body;
 
-	if (answer->location) {
-		printf("action: redirect, answered %d\n    location: %s\n", answer->status,
-		       answer->location);
+	if (verdict->action == RULES_REDIRECT) {
+		printf("action: redirect, answered %d\n", answer->status);
 	} else {
 		body = verdict->route->direct_response->body;
 		printf("action: direct response, answered %d with %zu bytes\n", answer->status,
 		       body ? body->body_len : 0);
 	}
-	rules_header_edits(verdict, true, print_edit, NULL);
+	print_fields(&answer->response);
 }
 
 static void print_mirror(const struct destination *mirror, double percentage)

@@ -80,40 +80,19 @@ static void json_request(const struct answer *answer, const struct explain_reque
 	puts(" },");
 }
 
-static void json_edit(void *context, enum header_edit edit, const char *name, const char *value)
-{
-	bool *first = context;
-
-	if (edit == HEADER_REMOVE)
-		return;
-	fputs(*first ? "[" : ", [", stdout);
-	json_text(name);
-	fputs(", ", stdout);
-	json_text(value);
-	putchar(']');
-	*first = false;
-}
-
-/* What the bridge answers by itself, and what the rules add to any response. */
+/* What the bridge answers by itself. */
 static void json_response(const struct answer *answer)
 {
 	const struct verdict *verdict = &answer->verdict;
 	const struct http_body *body;
-	bool first = true;
 
 	if (!answer->status) {
 		puts("  \"response\": null,");
 		return;
 	}
-	printf("  \"response\": { \"status\": %d, \"headers\": [", answer->status);
-	if (answer->location) {
-		fputs("[\"location\", ", stdout);
-		json_text(answer->location);
-		putchar(']');
-		first = false;
-	}
-	rules_header_edits(verdict, true, json_edit, &first);
-	fputs("], \"body\": ", stdout);
+	printf("  \"response\": { \"status\": %d, \"headers\": ", answer->status);
+	json_fields(answer->response.items, answer->response.n);
+	fputs(", \"body\": ", stdout);
 	body = verdict->action == RULES_DIRECT_RESPONSE ? verdict->route->direct_response->body
 							: NULL;
 	if (body && body->body)
