@@ -172,10 +172,12 @@ size_t hostname_normalize(const char *name, size_t len, char out[256])
 
 size_t hostname_of_authority(const char *authority, char out[256])
 {
-	const char *at = strrchr(authority, '@');
-	const char *host = at ? at + 1 : authority;
-	const char *end;
+	const char *host = authority, *end;
 
+	/* HTTP has no user information in an authority (RFC 9110 4.2.4), and Envoy does not look
+	 * behind it: such a name is nobody's. */
+	if (strchr(authority, '@'))
+		return hostname_normalize("", 0, out);
 	if (host[0] == '[') {
 		end = strchr(++host, ']');
 		return hostname_normalize(host, end ? (size_t)(end - host) : strlen(host), out);

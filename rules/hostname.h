@@ -40,8 +40,8 @@ bool hostname_in_block(const struct rules_address *block, const struct in6_addr 
 size_t hostname_normalize(const char *name, size_t len, char out[256]);
 
 /*
- * The host part of an authority: without port, user information and brackets, normalized. Returns
- * the length, 0 as above.
+ * The host part of an authority: without port and brackets, normalized. Returns the length, 0 as
+ * above, and where there is user information.
  */
 size_t hostname_of_authority(const char *authority, char out[256]);
 
