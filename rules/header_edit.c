@@ -61,12 +61,14 @@ const char *edited_authority(const struct verdict *verdict)
 
 typedef void edit_fn(void *context, enum header_edit edit, const char *name, const char *value);
 
+/* Envoy drops an edit without a value: nothing is added, and what was there is not overwritten. */
 static void edit_pairs(const struct list *list, enum header_edit edit, edit_fn *each, void *context)
 {
 	const struct pair *items = list->items;
 
 	for (size_t i = 0; i < list->n; i++)
-		if (items[i].name.s && items[i].value.s && !is_authority(items[i].name.s))
+		if (items[i].name.s && items[i].value.s && *items[i].value.s &&
+		    !is_authority(items[i].name.s))
 			each(context, edit, items[i].name.s, items[i].value.s);
 }
 
@@ -129,34 +131,59 @@ static void remove_all(struct edited_fields *fields, const char *name)
 	fields->n = kept;
 }
 
-/* "%%" is a percent sign; commands of Envoy stay as they are written. */
-static char *unescape(const char *value)
+size_t header_command_len(const char *at)
 {
-	char *out = malloc(strlen(value) + 1), *to = out;
+	const char *start = at++;
 
-	for (; out && *value; value++) {
+	if (!ascii_is_upper(*at))
+		return 0;
+	while (ascii_is_upper(*at) || ascii_is_digit(*at) || *at == '_')
+		at++;
+	if (*at == '(')
+		at += strcspn(at, ")") + (strchr(at, ')') != NULL);
+	if (*at == ':')
+		at += 1 + strspn(at + 1, "0123456789");
+	return *at == '%' ? (size_t)(at + 1 - start) : 0;
+}
+
+/* "%%" becomes a percent sign; two commands side by side have none between them. */
+struct edited_text header_unescape(const char *value)
+{
+	struct edited_text out = {malloc(strlen(value) + 1), false};
+	char *to = out.text;
+
+	while (to && *value) {
+		size_t len = *value == '%' ? header_command_len(value) : 0;
+
+		if (len) {
+			out.commands = true;
+			memcpy(to, value, len);
+			to += len;
+			value += len;
+			continue;
+		}
 		*to++ = *value;
-		if (value[0] == '%' && value[1] == '%')
-			value++;
+		value += 1 + (value[0] == '%' && value[1] == '%');
 	}
-	if (out)
+	if (to)
 		*to = '\0';
 	return out;
 }
 
 static void append(struct edited_fields *fields, const char *name, const char *value)
 {
-	char *text = unescape(value);
-	char **texts = realloc(fields->texts, (fields->n_texts + 1) * sizeof(*texts));
+	struct edited_text *texts =
+	    realloc(fields->texts, (fields->n_texts + 1) * sizeof(*texts));
+	struct edited_text made = header_unescape(value);
 	struct field *items;
 
 	fields->texts = texts ? texts : fields->texts;
-	if (!text || !texts) {
-		free(text);
+	if (!made.text || !texts) {
+		free(made.text);
 		fields->failed = true;
 		return;
 	}
-	texts[fields->n_texts++] = text;
+	texts[fields->n_texts++] = made;
 	if (fields->n == fields->size) {
 		items = realloc(fields->items, (fields->size + 16) * sizeof(*items));
 		if (!items) {
@@ -167,7 +194,7 @@ static void append(struct edited_fields *fields, const char *name, const char *v
 		fields->size += 16;
 	}
 	fields->items[fields->n++] =
-	    (struct field){name, text, (uint32_t)strlen(name), (uint32_t)strlen(text)};
+	    (struct field){name, made.text, (uint32_t)strlen(name), (uint32_t)strlen(made.text)};
 }
 
 static void apply(void *context, enum header_edit edit, const char *name, const char *value)
@@ -194,10 +221,18 @@ int edited_fields_init(struct edited_fields *out, const struct verdict *verdict,
 	return out->failed ? -1 : 0;
 }
 
+bool edited_field_has_commands(const struct edited_fields *fields, const struct field *field)
+{
+	for (size_t i = 0; i < fields->n_texts; i++)
+		if (fields->texts[i].text == field->value)
+			return fields->texts[i].commands;
+	return false;
+}
+
 void edited_fields_release(struct edited_fields *fields)
 {
 	for (size_t i = 0; i < fields->n_texts; i++)
-		free(fields->texts[i]);
+		free(fields->texts[i].text);
 	free(fields->texts);
 	free(fields->items);
 }

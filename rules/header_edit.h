@@ -8,11 +8,24 @@
 /* The authority that rewrite.authority, else header operations give; NULL: none does. */
 const char *edited_authority(const struct verdict *verdict);
 
+/* The length of Envoy's command at a percent sign: %COMMAND%, %COMMAND(...)%, %COMMAND(...):12%. 0: there
+ * is none, as with "%%", which stands for the sign itself. */
+size_t header_command_len(const char *at);
+
+/* A value of an edit as a field's. */
+struct edited_text {
+	char *text;    /* malloc'd; "%%" is resolved, commands stay as they are written */
+	bool commands; /* there are some, that only a real request can answer */
+};
+
+/* `text` is the caller's to free, NULL: out of memory. */
+struct edited_text header_unescape(const char *value);
+
 /* Header fields with the texts that edits made. */
 struct edited_fields {
 	struct field *items;
 	size_t n, size;
-	char **texts; /* malloc'd values */
+	struct edited_text *texts;
 	size_t n_texts;
 	bool failed; /* out of memory */
 };
@@ -24,6 +37,9 @@ struct edited_fields {
  */
 int edited_fields_init(struct edited_fields *out, const struct verdict *verdict, bool response,
 		       const struct field *fields, size_t n) __attribute__((warn_unused_result));
+
+/* Whether a field's value has commands in it. */
+bool edited_field_has_commands(const struct edited_fields *fields, const struct field *field);
 
 void edited_fields_release(struct edited_fields *fields);
 

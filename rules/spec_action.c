@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "rules/ascii.h"
+#include "rules/header_edit.h"
 #include "rules/hostname.h"
 #include "rules/schema.h"
 
@@ -29,25 +30,15 @@ static bool is_authority(const char *name)
 	return ascii_equal_nocase(name, "host") || ascii_equal_nocase(name, ":authority");
 }
 
-/* Envoy's formatter: %COMMAND%, %COMMAND(...)%, %COMMAND:12%, and %% for the sign itself. */
+/* Envoy's formatter: commands, and %% for the sign itself. */
 static bool is_header_value(const char *value)
 {
 	for (const char *at = strchr(value, '%'); at; at = strchr(at, '%')) {
-		if (at[1] == '%') {
-			at += 2;
-			continue;
-		}
-		at++;
-		if (!ascii_is_upper(*at))
+		size_t len = at[1] == '%' ? 2 : header_command_len(at);
+
+		if (!len)
 			return false;
-		while (ascii_is_upper(*at) || ascii_is_digit(*at) || *at == '_')
-			at++;
-		if (*at == '(')
-			at += strcspn(at, ")") + (strchr(at, ')') != NULL);
-		if (*at == ':')
-			at += 1 + strspn(at + 1, "0123456789");
-		if (*at++ != '%')
-			return false;
+		at += len;
 	}
 	return true;
 }

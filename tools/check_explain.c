@@ -122,15 +122,25 @@ static void print_destination(const struct answer *answer, const struct explain_
 	print_tls(answer, cluster);
 }
 
-static void print_edit(void *context, enum header_edit edit, const char *name, const char *value)
+/* Behind a value with commands of Envoy's. */
+static const char *later(bool commands)
+{
+	return commands ? "  (commands are left for run time)" : "";
+}
+
+static void print_edit(enum header_edit edit, const char *name, const char *value)
 {
 	static const char *const words[] = {"removed", "set", "added"};
+	struct edited_text text;
 
-	(void)context;
-	if (value)
-		printf("    header %s: %s: %s\n", words[edit], name, value);
-	else
+	if (!value) {
 		printf("    header %s: %s\n", words[edit], name);
+		return;
+	}
+	text = header_unescape(value);
+	printf("    header %s: %s: %s%s\n", words[edit], name, text.text ? text.text : value,
+	       later(text.commands));
+	free(text.text);
 }
 
 static void print_response_edit(void *context, enum header_edit edit, const char *name,
@@ -141,14 +151,18 @@ static void print_response_edit(void *context, enum header_edit edit, const char
 	if (*first)
 		puts("response:");
 	*first = false;
-	print_edit(NULL, edit, name, value);
+	print_edit(edit, name, value);
 }
 
 static void print_fields(const struct edited_fields *fields)
 {
-	for (size_t i = 0; i < fields->n; i++)
-		printf("    %.*s: %.*s\n", (int)fields->items[i].name_len, fields->items[i].name,
-		       (int)fields->items[i].value_len, fields->items[i].value);
+	for (size_t i = 0; i < fields->n; i++) {
+		const struct field *field = &fields->items[i];
+
+		printf("    %.*s: %.*s%s\n", (int)field->name_len, field->name,
+		       (int)field->value_len, field->value,
+		       later(edited_field_has_commands(fields, field)));
+	}
 }
 
 static void print_request(const struct answer *answer, const struct explain_request *request)
