@@ -41,8 +41,18 @@ static const char text[] =
     "  { match = ( { uri = { prefix = \"/gateway\"; }; gateways = [ \"edge\" ]; } );\n"
     "    rewrite = { authority = \"gateway.test\"; };\n"
     "    route = ( { destination = { host = \"a.test\"; }; } ); },\n"
+    "  { match = ( { uri = { prefix = \"/mesh\"; }; gateways = [ \"edge\", \"mesh\" ];\n"
+    "      sourceLabels = ( { name = \"app\"; value = \"other\"; } ); } );\n"
+    "    rewrite = { authority = \"mesh.test\"; };\n"
+    "    route = ( { destination = { host = \"a.test\"; }; } ); },\n"
     "  { route = ( { destination = { host = \"db\"; }; } ); } ); },\n"
     "{ name = \"leaf\"; http = (\n"
+    "  { match = ( { uri = { exact = \"/one/x\"; }; }, { uri = { exact = \"/four\"; }; } );\n"
+    "    rewrite = { authority = \"half.test\"; };\n"
+    "    route = ( { destination = { host = \"a.test\"; }; } ); },\n"
+    "  { match = ( { uri = { regex = \"/one.*\"; }; } ); rewrite = { authority = "
+    "\"regex.test\"; };\n"
+    "    route = ( { destination = { host = \"a.test\"; }; } ); },\n"
     "  { name = \"l\"; match = ( { uri = { prefix = \"/one/deep\"; }; }, { method = { exact = "
     "\"PUT\"; }; } );\n"
     "    route = ( { destination = { host = \"a.test\"; subset = \"first\"; }; } ); },\n"
@@ -99,9 +109,13 @@ static const struct {
     {"GET", "/two", NULL, NULL, NULL, "db.shop.svc.cluster.local"},
     {"PUT", "/", NULL, NULL, NULL, "db.shop.svc.cluster.local"},
     {"GET", "/three", NULL, NULL, NULL, "db.shop.svc.cluster.local"},
+    /* A route of the leaf falls as a whole, and does where a regex meets another condition. */
+    {"GET", "/one/x", NULL, "leaf.test", NULL, NULL},
     /* Blocks for others are as if they were not there. */
     {"GET", "/labels", NULL, "ours.test", "second", "192.0.2.2"},
     {"GET", "/gateway", NULL, NULL, NULL, "db.shop.svc.cluster.local"},
+    /* Where gateways are named and this is one of them, labels do not count. */
+    {"GET", "/mesh", NULL, "mesh.test", NULL, NULL},
 };
 
 START_TEST(routes)
