@@ -233,10 +233,10 @@ static int join_maps(struct region *region, const struct list *root, const struc
 	return 0;
 }
 
+/* Both lists; what both have is the same. */
 static int join_labels(struct region *region, const struct list *root, const struct list *leaf,
 		       struct list *out)
 {
-	const struct pair *roots = root->items;
 	struct pair *items;
 
 	*out = leaf->n ? *leaf : *root;
@@ -246,10 +246,8 @@ static int join_labels(struct region *region, const struct list *root, const str
 	if (!items)
 		return -1;
 	memcpy(items, leaf->items, leaf->n * sizeof(*items));
-	out->n = leaf->n;
-	for (size_t i = 0; i < root->n; i++)
-		if (!find_label(leaf, &roots[i]))
-			items[out->n++] = roots[i];
+	out->n = root->n + leaf->n;
+	memcpy(items + leaf->n, root->items, root->n * sizeof(*items));
 	return 0;
 }
 

@@ -6,7 +6,8 @@
 #   good.*.cfg   must load without a word, but for the infos that drop_notes() names
 #   warn.*.cfg   must load, saying exactly what warn.*.out holds; an error under --strict if that
 #                is a warning
-#   bad.*.cfg    must have errors, saying exactly what bad.*.out holds
+#   bad.*.cfg    must have errors, saying exactly what bad.*.out holds; good.*.cfg of that name is
+#                the same without them
 #   *.explain    first line: arguments; the rest: what must be printed
 #   *.table      questions to --explain --format json, one line each: see table.py
 #   *.dump, *.json, *.dot
@@ -196,6 +197,18 @@ table() {
 	failed=$((failed + ${f:-1}))
 }
 
+# What is found fault with in bad.X.cfg has to be put right in good.X.cfg: a check that finds fault
+# with everything is no check.
+twins() {
+	wanted "twins" || return
+	status=0
+	: >"$tmp/want"
+	for each in bad.*.cfg; do
+		[ -f "good.${each#bad.}" ] || echo "$each has no good.${each#bad.}"
+	done >"$tmp/got"
+	verdict "twins" 0
+}
+
 # whole FILE ARGUMENTS...: a file is the whole answer.
 whole() {
 	file=$1
@@ -227,6 +240,7 @@ part() {
 	if [ "$1" -eq 0 ]; then
 		filter=plain
 		. ./cases.sh
+		twins
 	else
 		filter=cat
 		at=0
