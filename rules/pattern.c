@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PCRE2 backtracks, so a match can take exponential time; RE2 never does. The match limit makes the
- * backtracking matcher give up after some milliseconds at most. The DFA matcher follows all
- * alternatives at once; its time grows with the square of how many there are, so it is fed piece by
- * piece, and what the pieces cost is added up.
+ * backtracking matcher give up after some milliseconds at most; since its JIT may run over all of the
+ * text in what it counts as one step, the limit depends on the length of the text. The DFA matcher
+ * follows all alternatives at once; its time grows with the square of how many there are, so it is
+ * fed piece by piece, and what the pieces cost is added up.
+ *
+ * The limit holds for each place where a search tries to begin. So a search goes by windows of few
+ * such places, and looks at the clock between them. Where it gives up, the DFA matcher, which knows
+ * no captures, can still tell that there is nothing to replace.
  */
 #include "rules/pattern.h"
 
@@ -12,32 +17,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "rules/ascii.h"
 #include "rules/pattern_risk.h"
+#include "rules/utf8.h"
 
-#define MATCH_LIMIT  100000	/* backtracking steps of one attempt */
+#define MATCH_LIMIT  100000	/* backtracking steps of one attempt, at most */
+#define MATCH_WORK   5000000	/* steps times bytes that each may run over: some 2 ms */
+#define CONTEXTS     7		/* limits: for texts of up to 16 bytes, 64, 256 ... */
 #define HEAP_LIMIT   (4 * 1024) /* KiB of backtracking points, without JIT */
 #define PARENS_LIMIT (PATTERN_MAX / 2)
 #define DFA_SPACE    4096     /* ints: some 680 places to be at once */
 #define DFA_PIECE    64	      /* bytes at a time */
 #define DFA_WORK     20000000 /* comparisons of places: some 20 ms */
+#define DFA_TIME     20000000 /* ns of the thread's own time, as not every place costs the same */
+#define WINDOW	     64	      /* places to begin at, between two looks at the clock */
+#define SEARCH_WORK  10000000 /* steps of all places together, where there are no windows */
+#define SEARCH_TIME  20000000 /* ns of the thread's own time for one replacement */
 
 struct pattern {
 	pcre2_code *code; /* with captures, without JIT */
-	pcre2_match_context *context;
+	pcre2_match_context *contexts[CONTEXTS];
 	char *text; /* as RE2 has it; the DFA matcher's code is made of it */
 	uint32_t groups;
-	bool risky;
+	bool search, risky;
 	_Atomic(pcre2_code *) fast; /* `code` with JIT; made at the first match */
 	_Atomic(pcre2_code *) dfa;  /* made when the fast one first gives up */
 };
 
 static const uint32_t base_options =
     PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX | PCRE2_NEVER_BACKSLASH_C;
+
+/* What PCRE2 10.42 thinks it knows of where a match can begin is wrong for ".*" beyond invalid UTF-8,
+ * and in its JIT for "^" of lines behind what may be empty. */
+static const uint32_t search_options =
+    PCRE2_MATCH_INVALID_UTF | PCRE2_USE_OFFSET_LIMIT | PCRE2_NO_START_OPTIMIZE;
 
 /* ---- compiling ---------------------------------------------------------------------------- */
 
@@ -63,15 +81,29 @@ static pcre2_code *compile(const char *text, size_t len, uint32_t options,
 	return code;
 }
 
-static pcre2_match_context *new_context(void)
+/* Which limit is for a text of that length. */
+static size_t context_for(size_t len)
 {
-	pcre2_match_context *context = pcre2_match_context_create(NULL);
+	size_t i = 0;
 
-	if (context) {
-		pcre2_set_match_limit(context, MATCH_LIMIT);
-		pcre2_set_heap_limit(context, HEAP_LIMIT);
+	while (i < CONTEXTS - 1 && len > (size_t)16 << 2 * i)
+		i++;
+	return i;
+}
+
+static bool new_contexts(struct pattern *pattern)
+{
+	for (size_t i = 0; i < CONTEXTS; i++) {
+		uint32_t limit = MATCH_WORK / (16 << 2 * i);
+
+		pattern->contexts[i] = pcre2_match_context_create(NULL);
+		if (!pattern->contexts[i])
+			return false;
+		pcre2_set_match_limit(pattern->contexts[i],
+				      limit < MATCH_LIMIT ? limit : MATCH_LIMIT);
+		pcre2_set_heap_limit(pattern->contexts[i], HEAP_LIMIT);
 	}
-	return context;
+	return true;
 }
 
 static struct pattern *new_pattern(const char *text, bool search, struct pattern_error *error)
@@ -85,20 +117,19 @@ static struct pattern *new_pattern(const char *text, bool search, struct pattern
 		 len > PATTERN_MAX ? "pattern too long" : "out of memory");
 	if (!pattern || !translated || len > PATTERN_MAX)
 		goto fail;
-	out = pattern_translate(text, len, false, translated, error);
+	out = pattern_translate(text, len, search ? PATTERN_FORM_SEARCH : PATTERN_FORM_MATCH,
+				translated, error);
 	if (out < 0)
 		goto fail;
 	pattern->code = compile(translated, (size_t)out,
-				search ? PCRE2_MATCH_INVALID_UTF
-				       : PCRE2_ANCHORED | PCRE2_ENDANCHORED,
-				error);
+				search ? search_options : PCRE2_ANCHORED | PCRE2_ENDANCHORED, error);
 	if (!pattern->code)
 		goto fail;
 	pcre2_pattern_info(pattern->code, PCRE2_INFO_CAPTURECOUNT, &pattern->groups);
-	pattern->risky = pattern_text_risky(translated, (size_t)out);
+	pattern->search = search;
+	pattern->risky = pattern_text_risky(translated, (size_t)out, search);
 	pattern->text = strdup(text);
-	pattern->context = new_context();
-	if (pattern->text && pattern->context) {
+	if (pattern->text && new_contexts(pattern)) {
 		free(translated);
 		return pattern;
 	}
@@ -126,7 +157,8 @@ void pattern_free(struct pattern *pattern)
 	pcre2_code_free(pattern->code);
 	pcre2_code_free(atomic_load_explicit(&pattern->fast, memory_order_relaxed));
 	pcre2_code_free(atomic_load_explicit(&pattern->dfa, memory_order_relaxed));
-	pcre2_match_context_free(pattern->context);
+	for (size_t i = 0; i < CONTEXTS; i++)
+		pcre2_match_context_free(pattern->contexts[i]);
 	free(pattern->text);
 	free(pattern);
 }
@@ -168,10 +200,13 @@ static const pcre2_code *fast_code(const struct pattern *pattern)
 
 static const pcre2_code *dfa_code(const struct pattern *pattern)
 {
+	/* What is fed piece by piece cannot have its end demanded by an option. */
+	const char *before = pattern->search ? "(?s:.)*(?:" : "(?:";
+	const char *behind = pattern->search ? ")" : ")\\z";
 	struct pattern *own = (struct pattern *)pattern;
 	const pcre2_code *code = atomic_load_explicit(&own->dfa, memory_order_acquire);
 	struct pattern_error error;
-	char *text;
+	char *text, *end;
 	long len;
 
 	if (code)
@@ -179,14 +214,13 @@ static const pcre2_code *dfa_code(const struct pattern *pattern)
 	text = malloc(PATTERN_OUT_MAX + 16);
 	if (!text)
 		return NULL;
-	/* What is fed piece by piece cannot have its end demanded by an option. */
-	memcpy(text, "(?:", 3);
-	len = pattern_translate(pattern->text, strlen(pattern->text), true, text + 3, &error);
+	end = stpcpy(text, before);
+	len = pattern_translate(pattern->text, strlen(pattern->text), PATTERN_FORM_DFA, end, &error);
 	if (len >= 0) {
-		memcpy(text + 3 + len, ")\\z", 3);
+		end = stpcpy(end + len, behind);
 		/* What PCRE2 makes possessive, for the other matcher's sake, this one would recurse
 		 * into. */
-		code = publish(&own->dfa, compile(text, (size_t)len + 6,
+		code = publish(&own->dfa, compile(text, (size_t)(end - text),
 						  PCRE2_ANCHORED | PCRE2_NO_AUTO_POSSESS, &error));
 	}
 	free(text);
@@ -210,13 +244,21 @@ static bool gave_up(int status)
 	}
 }
 
+static int64_t thread_clock(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
 /* The text is valid UTF-8 by now, and is cut between characters. */
-static enum pattern_result run_dfa(const pcre2_code *code, const char *text, size_t len,
+static enum pattern_result run_dfa(const pcre2_code *code, const char *text, size_t len, size_t at,
 				   pcre2_match_data *data, int *space)
 {
 	uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_DFA_SHORTEST;
+	int64_t until = thread_clock() + DFA_TIME;
 	uint64_t work = 0;
-	size_t at = 0;
 
 	for (;;) {
 		size_t piece = len - at < DFA_PIECE ? len - at : DFA_PIECE;
@@ -238,21 +280,22 @@ static enum pattern_result run_dfa(const pcre2_code *code, const char *text, siz
 		/* PCRE2 keeps the number of places in its second word, for going on. */
 		places = (uint64_t)space[1];
 		work += piece * (places + places * places / 2);
-		if (work > DFA_WORK)
+		if (work > DFA_WORK || thread_clock() > until)
 			return PATTERN_LIMIT;
 		options |= PCRE2_DFA_RESTART;
 	}
 }
 
+/* Whether the text from `at` on matches; for a search, whether something in it does. */
 static enum pattern_result match_dfa(const struct pattern *pattern, const char *text, size_t len,
-				     pcre2_match_data *data)
+				     size_t at, pcre2_match_data *data)
 {
 	const pcre2_code *code = dfa_code(pattern);
 	int *space = code ? malloc(DFA_SPACE * sizeof(*space)) : NULL;
 	enum pattern_result result = PATTERN_LIMIT;
 
 	if (space)
-		result = run_dfa(code, text, len, data, space);
+		result = run_dfa(code, text, len, at, data, space);
 	free(space);
 	return result;
 }
@@ -267,11 +310,11 @@ enum pattern_result pattern_match(const struct pattern *pattern, const char *tex
 	if (!data)
 		return PATTERN_LIMIT;
 	status = pcre2_match(fast_code(pattern), (PCRE2_SPTR)text, len, 0, 0, data,
-			     pattern->context);
+			     pattern->contexts[context_for(len)]);
 	if (status >= 0)
 		result = PATTERN_MATCH;
 	else if (gave_up(status))
-		result = match_dfa(pattern, text, len, data);
+		result = match_dfa(pattern, text, len, 0, data);
 	pcre2_match_data_free(data);
 	return result;
 }
@@ -279,8 +322,14 @@ enum pattern_result pattern_match(const struct pattern *pattern, const char *tex
 /* ---- replacing ---------------------------------------------------------------------------- */
 
 struct replacement {
+	const struct pattern *pattern;
 	const char *text, *rewrite;
 	size_t len;
+	pcre2_match_data *data;
+	pcre2_match_context *context; /* of its own, as the window moves */
+	bool valid;		      /* UTF-8 */
+	int64_t until;		      /* by the thread's clock, ns; 0: not asked yet */
+	size_t tried;		      /* places to begin at, since it was asked */
 	char *out;
 	size_t n, size;
 	bool failed; /* out of memory, or too long */
@@ -340,35 +389,77 @@ static size_t char_len(const struct replacement *r, size_t at)
 	return n;
 }
 
-/* One occurrence from `at`: captures are needed, so there is no DFA to fall back on. */
-static int find(const struct pattern *pattern, const struct replacement *r, size_t at,
-		pcre2_match_data *data)
+static bool is_late(struct replacement *r, size_t tried)
 {
-	int status = pcre2_match(fast_code(pattern), (PCRE2_SPTR)r->text, r->len, at, 0, data,
-				 pattern->context);
+	int64_t now;
 
+	r->tried += tried;
+	if (r->tried < WINDOW)
+		return false;
+	r->tried = 0;
+	now = thread_clock();
+	if (!r->until)
+		r->until = now + SEARCH_TIME;
+	return now > r->until;
+}
+
+/* The first occurrence that begins in the window from `at`. Beyond invalid UTF-8 PCRE2 does not keep
+ * to a window, so that there it is the whole rest. */
+static int find_in_window(struct replacement *r, size_t at)
+{
+	const struct pattern *pattern = r->pattern;
+	int status;
+
+	pcre2_set_offset_limit(r->context, r->valid ? at + WINDOW - 1 : PCRE2_UNSET);
+	status = pcre2_match(fast_code(pattern), (PCRE2_SPTR)r->text, r->len, at, 0, r->data,
+			     r->context);
 	/* The JIT's stack is small; the other matcher has the heap. */
 	if (status == PCRE2_ERROR_JIT_STACKLIMIT)
 		status = pcre2_match(pattern->code, (PCRE2_SPTR)r->text, r->len, at, PCRE2_NO_JIT,
-				     data, pattern->context);
+				     r->data, r->context);
+	return status;
+}
+
+/* The DFA matcher takes valid UTF-8 only. */
+static bool is_absent(const struct replacement *r, size_t at)
+{
+	return r->valid && match_dfa(r->pattern, r->text, r->len, at, r->data) == PATTERN_NO_MATCH;
+}
+
+/* The first occurrence from `at` on. PCRE2_ERROR_NOMATCH: none; another error: it gave up. */
+static int find(struct replacement *r, size_t at)
+{
+	int status = PCRE2_ERROR_NOMATCH;
+
+	for (size_t from = at; from <= r->len && status == PCRE2_ERROR_NOMATCH;) {
+		size_t next = r->valid ? from + WINDOW : r->len + 1;
+
+		while (next < r->len && ((unsigned char)r->text[next] & 0xc0) == 0x80)
+			next++;
+		status = find_in_window(r, from);
+		if (is_late(r, status >= 0 ? 1 : WINDOW))
+			status = PCRE2_ERROR_MATCHLIMIT;
+		from = next;
+	}
+	if (status < 0 && status != PCRE2_ERROR_NOMATCH && is_absent(r, at))
+		return PCRE2_ERROR_NOMATCH;
 	return status;
 }
 
 /* RE2's loop: an empty match where the last one ended does not count. Returns the number of
  * replacements, or -1. */
-static long replace_all(const struct pattern *pattern, struct replacement *r,
-			pcre2_match_data *data)
+static long replace_all(struct replacement *r)
 {
-	const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(data);
-	size_t at = 0, last = SIZE_MAX, budget = 20 * r->len + 1000;
+	const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(r->data);
+	size_t at = 0, last = SIZE_MAX;
 	long count = 0;
 
 	while (at <= r->len) {
-		int status = find(pattern, r, at, data);
+		int status = find(r, at);
 
 		if (status == PCRE2_ERROR_NOMATCH)
 			break;
-		if (status < 0 || r->failed || !budget--)
+		if (status < 0 || r->failed)
 			return -1;
 		append(r, r->text + at, ends[0] - at);
 		at = ends[0];
@@ -380,7 +471,7 @@ static long replace_all(const struct pattern *pattern, struct replacement *r,
 			at += n;
 			continue;
 		}
-		append_rewrite(r, ends, pattern->groups);
+		append_rewrite(r, ends, r->pattern->groups);
 		at = last = ends[1];
 		count++;
 	}
@@ -392,11 +483,24 @@ static long replace_all(const struct pattern *pattern, struct replacement *r,
 enum pattern_result pattern_replace(const struct pattern *pattern, const char *text, size_t len,
 				    const char *rewrite, char **out, size_t *out_len)
 {
-	struct replacement r = {.text = text, .rewrite = rewrite, .len = len};
-	pcre2_match_data *data = pcre2_match_data_create_from_pattern(pattern->code, NULL);
-	long count = data ? replace_all(pattern, &r, data) : -1;
+	struct replacement r = {
+	    .pattern = pattern,
+	    .text = text,
+	    .rewrite = rewrite,
+	    .len = len,
+	    .data = pcre2_match_data_create_from_pattern(pattern->code, NULL),
+	    .context = pcre2_match_context_copy(pattern->contexts[context_for(len)]),
+	};
+	long count = -1;
 
-	pcre2_match_data_free(data);
+	r.valid = utf8_valid_prefix(text, len) == len;
+	if (r.context && !r.valid)
+		pcre2_set_match_limit(r.context, len < 1000 ? SEARCH_WORK / 1000
+							    : (uint32_t)(SEARCH_WORK / len));
+	if (r.data && r.context)
+		count = replace_all(&r);
+	pcre2_match_data_free(r.data);
+	pcre2_match_context_free(r.context);
 	if (count > 0 && !r.out)
 		append(&r, "", 0); /* replaced by nothing */
 	if (count > 0 && r.out) {

@@ -64,13 +64,20 @@ bool pattern_check_rewrite(const struct pattern *pattern, const char *rewrite,
 /* Whether a text of 8 KB might hit every bound; said of more patterns than it is true of. */
 bool pattern_risky(const struct pattern *pattern);
 
+/* What a translation is for. */
+enum pattern_form {
+	PATTERN_FORM_MATCH,  /* no groups capture */
+	PATTERN_FORM_SEARCH, /* groups capture */
+	PATTERN_FORM_DFA,    /* as MATCH, in the form that suits PCRE2's DFA matcher */
+};
+
 /*
  * Translate RE2 into PCRE2 of the same meaning (under UTF, newline LF, DOLLAR_ENDONLY,
  * ALT_CIRCUMFLEX). `out` needs PATTERN_OUT_MAX bytes for `len` <= PATTERN_MAX. Returns the length,
- * or -1 with `error`. `dfa`: in the form that suits PCRE2's DFA matcher.
+ * or -1 with `error`.
  */
 #define PATTERN_OUT_MAX (PATTERN_MAX * 64)
-long pattern_translate(const char *text, size_t len, bool dfa, char *out,
+long pattern_translate(const char *text, size_t len, enum pattern_form form, char *out,
 		       struct pattern_error *error)
     __attribute__((warn_unused_result));
 

@@ -108,7 +108,7 @@ static void close_group(struct scan *scan)
 	add(scan, part);
 }
 
-bool pattern_text_risky(const char *text, size_t len)
+bool pattern_text_risky(const char *text, size_t len, bool search)
 {
 	struct scan *scan = calloc(1, sizeof(*scan));
 	bool risky;
@@ -148,6 +148,7 @@ bool pattern_text_risky(const char *text, size_t len)
 		add(scan, (struct part){.places = 1});
 	}
 	risky = scan->stack[0].places > PLACES && (scan->nested || scan->stack[0].endless > 1);
+	risky |= search && scan->nested;
 	free(scan);
 	return risky;
 }
