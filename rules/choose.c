@@ -88,3 +88,39 @@ struct explain_destination rules_destination(const struct verdict *verdict, size
 	out.port = out.cluster ? out.cluster->port : 0;
 	return out;
 }
+
+/* Of all requests, where nothing is said. */
+static double share(const struct percent *percentage, const struct number *percent)
+{
+	if (percentage)
+		return percentage->value.value;
+	return percent->set ? (double)percent->value : 100;
+}
+
+bool rules_next_mirror(const struct verdict *verdict, uint16_t port, size_t *at,
+		       struct explain_mirror *out)
+{
+	static const struct number none;
+	const struct http_route *route = verdict->route;
+	const struct http_mirror *mirrors = route ? route->mirrors.items : NULL;
+
+	/* 0 is `mirror`, then come `mirrors`. */
+	while (route && *at <= route->mirrors.n) {
+		const struct http_mirror *mirror = *at ? &mirrors[*at - 1] : NULL;
+		const struct destination *to = mirror ? mirror->destination : route->mirror;
+
+		++*at;
+		if (!to)
+			continue;
+		*out = (struct explain_mirror){
+		    .host = to->host.s,
+		    .subset = to->subset.s,
+		    .cluster = destination_cluster(to, port),
+		    .percentage = mirror ? share(mirror->percentage, &none)
+					 : share(route->mirror_percentage, &route->mirror_percent),
+		};
+		if (out->percentage > 0)
+			return true;
+	}
+	return false;
+}

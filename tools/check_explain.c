@@ -189,25 +189,19 @@ static void print_local(const struct answer *answer)
 	print_fields(&answer->response);
 }
 
-static void print_mirror(const struct destination *mirror, double percentage)
+static void print_mirrors(const struct answer *answer, uint16_t port)
 {
-	printf("mirrored to: %s%s%s, %g %% of requests\n", mirror->host.s ? mirror->host.s : "",
-	       mirror->subset.s ? " subset " : "", mirror->subset.s ? mirror->subset.s : "",
-	       percentage);
-}
+	struct explain_mirror mirror;
 
-static void print_mirrors(const struct http_route *route)
-{
-	const struct http_mirror *mirrors = route->mirrors.items;
-
-	if (route->mirror)
-		print_mirror(route->mirror,
-			     route->mirror_percentage ? route->mirror_percentage->value.value
-			     : route->mirror_percent.set ? (double)route->mirror_percent.value
-							 : 100);
-	for (size_t i = 0; i < route->mirrors.n; i++)
-		print_mirror(mirrors[i].destination,
-			     mirrors[i].percentage ? mirrors[i].percentage->value.value : 100);
+	for (size_t at = 0; rules_next_mirror(&answer->verdict, port, &at, &mirror);) {
+		printf("mirrored to: %s%s%s", mirror.host, mirror.subset ? " subset " : "",
+		       mirror.subset ? mirror.subset : "");
+		if (mirror.cluster)
+			printf(" port %u", mirror.cluster->port);
+		else
+			printf(": no such %s", mirror.subset ? "port or subset" : "port");
+		printf(", %g %% of requests\n", mirror.percentage);
+	}
 }
 
 static void print_fault(const struct http_fault *fault)
@@ -227,7 +221,7 @@ static void print_fault(const struct http_fault *fault)
 }
 
 /* What was written about time and failures. Istio's default retries go without saying. */
-static void print_resilience(const struct answer *answer)
+static void print_resilience(const struct answer *answer, uint16_t port)
 {
 	const struct http_route *route = answer->verdict.route;
 	const struct explain_resilience *resilience = &answer->resilience;
@@ -243,7 +237,7 @@ static void print_resilience(const struct answer *answer)
 		puts("retries: none");
 	if (route->fault)
 		print_fault(route->fault);
-	print_mirrors(route);
+	print_mirrors(answer, port);
 }
 
 /* Why there is nothing to match. */
@@ -301,7 +295,7 @@ static void print_answer(const struct rules *rules, const struct answer *answer,
 
 		print_destination(answer, &to);
 	}
-	print_resilience(answer);
+	print_resilience(answer, request->port);
 	if (answer->http)
 		rules_header_edits(verdict, true, print_response_edit, &first);
 }

@@ -143,40 +143,22 @@ static void json_fault(const struct answer *answer)
 	fputs(" }", stdout);
 }
 
-static void json_mirror(const struct destination *destination, double percentage, bool first)
+static void json_mirrors(const struct answer *answer, uint16_t port)
 {
-	printf("%s{ \"host\": ", first ? " " : ", ");
-	json_text(destination->host.s);
-	fputs(", \"port\": ", stdout);
-	if (destination->cluster)
-		printf("%u", destination->cluster->port);
-	else
-		fputs("null", stdout);
-	fputs(", \"subset\": ", stdout);
-	json_text(destination->subset.s);
-	printf(", \"percentage\": %.17g }", percentage);
-}
-
-static void json_mirrors(const struct answer *answer)
-{
-	const struct http_route *route = answer->verdict.route;
-	const struct http_mirror *mirrors = route ? route->mirrors.items : NULL;
-	double all = 100;
+	struct explain_mirror mirror;
 	bool first = true;
 
-	if (route && route->mirror_percentage)
-		all = route->mirror_percentage->value.value;
-	else if (route && route->mirror_percent.set)
-		all = (double)route->mirror_percent.value;
 	putchar('[');
-	if (route && route->mirror) {
-		json_mirror(route->mirror, all, true);
-		first = false;
-	}
-	for (size_t i = 0; route && i < route->mirrors.n; i++) {
-		json_mirror(mirrors[i].destination,
-			    mirrors[i].percentage ? mirrors[i].percentage->value.value : 100,
-			    first);
+	for (size_t at = 0; rules_next_mirror(&answer->verdict, port, &at, &mirror);) {
+		printf("%s{ \"host\": ", first ? " " : ", ");
+		json_text(mirror.host);
+		if (mirror.cluster)
+			printf(", \"port\": %u", mirror.cluster->port);
+		else
+			fputs(", \"port\": null", stdout);
+		fputs(", \"subset\": ", stdout);
+		json_text(mirror.subset);
+		printf(", \"percentage\": %.17g }", mirror.percentage);
 		first = false;
 	}
 	fputs(first ? "]" : " ]", stdout);
@@ -215,7 +197,7 @@ void explain_json(const struct rules *rules, const struct explain_request *reque
 	fputs(",\n  \"fault\": ", stdout);
 	json_fault(&answer);
 	fputs(",\n  \"mirrors\": ", stdout);
-	json_mirrors(&answer);
+	json_mirrors(&answer, request->port);
 	puts("\n}");
 	answer_release(&answer);
 }
