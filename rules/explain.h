@@ -68,7 +68,9 @@ struct explain_resilience {
 	int64_t timeout;	 /* ns; 0: none */
 	int64_t per_try_timeout; /* ns; 0: that of the whole */
 	long long attempts;	 /* after the first; 0: none */
-	const char *retry_on;	 /* "" without attempts */
+	const char *retry_on;	 /* as written; "" without attempts */
+	bool status_codes;	 /* numbers in it imply "retriable-status-codes", which it lacks */
+	struct where where;	 /* of the policy; file NULL: Istio's */
 };
 
 /* What holds for the verdict's route: its own, else meshConfig's, else Istio's. */

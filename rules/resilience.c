@@ -1,10 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "rules/ascii.h"
 #include "rules/explain.h"
 #include "rules/model.h"
 
 #define DEFAULT_ATTEMPTS 2
-#define DEFAULT_RETRY_ON                                                                           \
-	"connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+#define STATUS_CODES	 "retriable-status-codes"
+#define DEFAULT_RETRY_ON "connect-failure,refused-stream,unavailable,cancelled," STATUS_CODES
+
+/* Istio sends numbers apart from the conditions, and adds the condition that has Envoy read them. */
+static bool implies_status_codes(const char *retry_on)
+{
+	if (strstr(retry_on, STATUS_CODES))
+		return false;
+	for (const char *at = retry_on; at; at = strchr(at, ',')) {
+		at += strspn(at, ", ");
+		if (ascii_is_digit(*at) && strspn(at, "0123456789") == 3)
+			return true;
+	}
+	return false;
+}
 
 void rules_resilience(const struct verdict *verdict, struct explain_resilience *out)
 {
@@ -27,10 +43,12 @@ void rules_resilience(const struct verdict *verdict, struct explain_resilience *
 	out->retry_on = DEFAULT_RETRY_ON;
 	if (!retries)
 		return;
+	out->where = retries->where;
 	out->attempts = retries->attempts.value;
 	out->per_try_timeout = retries->per_try_timeout.ns;
 	if (retries->retry_on.s && *retries->retry_on.s)
 		out->retry_on = retries->retry_on.s;
 	if (!out->attempts)
 		out->retry_on = "";
+	out->status_codes = implies_status_codes(out->retry_on);
 }

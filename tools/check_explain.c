@@ -220,21 +220,38 @@ static void print_fault(const struct http_fault *fault)
 		       fault->abort->percentage ? fault->abort->percentage->value.value : 0);
 }
 
-/* What was written about time and failures. Istio's default retries go without saying. */
+/* Istio's default goes without saying. */
+static void print_retries(const struct answer *answer)
+{
+	const struct explain_resilience *resilience = &answer->resilience;
+	char text[DURATION_MAX];
+
+	if (!resilience->where.file)
+		return;
+	if (!resilience->attempts) {
+		fputs("retries: none", stdout);
+	} else {
+		printf("retries: %lld, on %s%s", resilience->attempts, resilience->retry_on,
+		       resilience->status_codes ? ",retriable-status-codes" : "");
+		if (resilience->per_try_timeout)
+			printf(", each within %s",
+			       duration_format(resilience->per_try_timeout, text));
+	}
+	place(&resilience->where);
+}
+
+/* What was written about time and failures. */
 static void print_resilience(const struct answer *answer, uint16_t port)
 {
 	const struct http_route *route = answer->verdict.route;
 	const struct explain_resilience *resilience = &answer->resilience;
 	char text[DURATION_MAX];
 
-	if (!route)
-		return;
 	if (resilience->timeout)
 		printf("timeout: %s\n", duration_format(resilience->timeout, text));
-	if (route->retries && resilience->attempts)
-		printf("retries: %lld, on %s\n", resilience->attempts, resilience->retry_on);
-	else if (route->retries)
-		puts("retries: none");
+	print_retries(answer);
+	if (!route)
+		return;
 	if (route->fault)
 		print_fault(route->fault);
 	print_mirrors(answer, port);
@@ -287,6 +304,8 @@ static void print_answer(const struct rules *rules, const struct answer *answer,
 	} else if (answer->status) {
 		print_local(answer);
 		return;
+	} else if (verdict->action == RULES_NO_CLUSTER && answer->n_destinations == 1) {
+		puts("action: the route leads nowhere, answered 503");
 	} else {
 		print_request(answer, request);
 	}
@@ -295,6 +314,8 @@ static void print_answer(const struct rules *rules, const struct answer *answer,
 
 		print_destination(answer, &to);
 	}
+	if (verdict->action == RULES_NO_CLUSTER && answer->n_destinations == 1)
+		return;
 	print_resilience(answer, request->port);
 	if (answer->http)
 		rules_header_edits(verdict, true, print_response_edit, &first);

@@ -164,6 +164,17 @@ static void json_mirrors(const struct answer *answer, uint16_t port)
 	fputs(first ? "]" : " ]", stdout);
 }
 
+static void json_retries(const struct explain_resilience *resilience)
+{
+	char text[DURATION_MAX];
+
+	printf("  \"retries\": { \"attempts\": %lld, \"perTryTimeout\": \"%s\", \"retryOn\": ",
+	       resilience->attempts, duration_format(resilience->per_try_timeout, text));
+	/* Nothing in it has to be escaped: its words are checked. */
+	printf("\"%s%s\" },\n", resilience->retry_on,
+	       resilience->status_codes ? ",retriable-status-codes" : "");
+}
+
 static void json_index(const char *key, int index)
 {
 	if (index < 0)
@@ -190,9 +201,8 @@ void explain_json(const struct rules *rules, const struct explain_request *reque
 	json_destinations(&answer, request);
 	json_response(&answer);
 	printf("  \"timeout\": \"%s\",\n", duration_format(answer.resilience.timeout, text));
-	printf("  \"retries\": { \"attempts\": %lld, \"retryOn\": ", answer.resilience.attempts);
-	json_text(answer.resilience.retry_on);
-	fputs(" },\n  \"where\": ", stdout);
+	json_retries(&answer.resilience);
+	fputs("  \"where\": ", stdout);
 	json_where(&answer.verdict.where);
 	fputs(",\n  \"fault\": ", stdout);
 	json_fault(&answer);
