@@ -160,6 +160,122 @@ if wanted "$name"; then
 	[ -L "$tmp/link.cfg" ] && [ "$(stat -c %a "$tmp/real/file.cfg")" = 600 ] && pass || fail "$name"
 fi
 
+name="the owner stays"
+if wanted "$name" && [ "$(id -u)" = 0 ]; then
+	: >"$tmp/owned.cfg"
+	chown 12345:54321 "$tmp/owned.cfg" 2>/dev/null
+	chmod 640 "$tmp/owned.cfg"
+	stat -c '%u %g %a' "$tmp/owned.cfg" >"$tmp/want"
+	run -o "$tmp/owned.cfg" good.http.yaml
+	stat -c '%u %g %a' "$tmp/owned.cfg" >"$tmp/got"
+	same "$name" 0
+fi
+
+# Without rights over another's file, and where nothing can be put beside it: as nobody, who may
+# write to it.
+name="overwritten in place"
+if wanted "$name" && [ "$(id -u)" = 0 ] && setpriv --reuid 65534 --clear-groups true 2>/dev/null; then
+	for mode in 777 755; do
+		rm -rf "$tmp/place"
+		mkdir "$tmp/place"
+		head -c 100000 /dev/zero | tr '\0' '#' >"$tmp/place/out.cfg"
+		chmod 666 "$tmp/place/out.cfg"
+		chmod "$mode" "$tmp/place"
+		chmod 755 "$tmp"
+		run - <good.http.yaml
+		cp "$tmp/got" "$tmp/want"
+		timeout -s KILL 20 setpriv --reuid 65534 --clear-groups "$import" \
+			-o "$tmp/place/out.cfg" - <good.http.yaml 2>"$tmp/err"
+		status=$?
+		cp "$tmp/place/out.cfg" "$tmp/got"
+		same "$name, $mode" 0
+		stat -c %u "$tmp/place"/* >"$tmp/got"
+		echo 0 >"$tmp/want"
+		same "$name, $mode: owner" 0
+	done
+fi
+
+name="a file that is mounted"
+if wanted "$name" && unshare -rm true 2>/dev/null; then
+	mkdir "$tmp/mounted"
+	echo '# outside' >"$tmp/outside.cfg"
+	: >"$tmp/mounted/out.cfg"
+	unshare -rm sh -c 'mount --bind "$1" "$2" && timeout -s KILL 20 "$3" -o "$2" good.http.yaml' \
+		sh "$tmp/outside.cfg" "$tmp/mounted/out.cfg" "$import" 2>"$tmp/err"
+	status=$?
+	run good.http.yaml
+	cp "$tmp/got" "$tmp/want"
+	cp "$tmp/outside.cfg" "$tmp/got"
+	same "$name" 0
+	ls -A "$tmp/mounted" >"$tmp/got"
+	echo out.cfg >"$tmp/want"
+	same "$name, nothing beside it" 0
+fi
+
+name="/dev/stdout that is a file"
+if wanted "$name" && [ -e /dev/stdout ]; then
+	run good.http.yaml
+	{ echo '# before'; cat "$tmp/got"; echo '# after'; } >"$tmp/want"
+	{
+		echo '# before'
+		timeout -s KILL 20 "$import" -o /dev/stdout good.http.yaml 2>"$tmp/err"
+		status=$?
+		echo '# after'
+	} >"$tmp/got"
+	same "$name" 0
+	ln -s /dev/fd/4 "$tmp/four"
+	{
+		echo '# before' >&4
+		timeout -s KILL 20 "$import" -o "$tmp/four" good.http.yaml 2>"$tmp/err"
+		status=$?
+		echo '# after' >&4
+	} 4>"$tmp/got"
+	same "$name, by a link" 0
+fi
+
+name="beyond the limit for files"
+if wanted "$name"; then
+	mkdir "$tmp/limit"
+	echo '# precious' >"$tmp/limit/out.cfg"
+	(
+		ulimit -f 0
+		timeout -s KILL 20 "$import" -q -o "$tmp/limit/out.cfg" good.http.yaml 2>&1
+	) | cat >"$tmp/got"
+	{ ls -A "$tmp/limit"; cat "$tmp/limit/out.cfg"; } >>"$tmp/got"
+	printf '%s\n' "meshshim-import: $tmp/limit/out.cfg: File too large" out.cfg '# precious' >"$tmp/want"
+	status=0
+	same "$name" 0
+fi
+
+# The signal comes as soon as there is another file; the text takes a while to write.
+name="a signal while the file is written"
+if wanted "$name"; then
+	mkdir "$tmp/signal"
+	: >"$tmp/signal/out.cfg"
+	{
+		printf 'apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: big}\nspec:\n'
+		printf '  hosts: [a.example.com]\n  resolution: DNS\n'
+		printf '  ports: [{number: 80, name: http, protocol: HTTP}]\n  subjectAltNames:\n  - "'
+		head -c 20000000 /dev/zero | tr '\0' x
+		printf '"\n'
+	} >"$tmp/big.yaml"
+	for signal in TERM INT HUP; do
+		timeout -s KILL 20 sh -c 'trap - INT; exec "$@"' sh "$import" -q -o "$tmp/signal/out.cfg" \
+			"$tmp/big.yaml" 2>/dev/null &
+		i=0
+		while [ ! -e "$tmp/signal"/out.cfg.* ] && [ $i -lt 100000 ] && kill -0 $! 2>/dev/null; do
+			i=$((i + 1))
+		done
+		kill -s "$signal" $! 2>/dev/null
+		wait $! 2>/dev/null
+	done
+	ls -A "$tmp/signal" >"$tmp/got"
+	echo out.cfg >"$tmp/want"
+	status=0
+	same "$name" 0
+	rm -rf "$tmp/signal" "$tmp/big.yaml"
+fi
+
 expect "a folder that is not there" 1 -q -o "$tmp/none/out.cfg" good.http.yaml <<OUT
 meshshim-import: $tmp/none/out.cfg: No such file or directory
 OUT
