@@ -3,7 +3,8 @@
  * Istio's resources on their way from YAML to a rule file:
  *
  *   import_yaml.c      a text becomes a tree
- *   import_resource.c  documents and lists become resources, read by the tables of rules/
+ *   import_document.c  documents and lists: what kind of thing each is
+ *   import_resource.c  a resource is read by the tables of rules/
  *   import_mesh.c      the same for MeshConfig
  *   import_names.c     names and order, once everything was read
  *   import_write.c     the rule file
@@ -51,6 +52,7 @@ struct import {
 	const struct resource *mesh_resource;	 /* that it stood in */
 	const char *file;			 /* that is being read */
 	bool any;				 /* some text had a document in it */
+	bool taken;				 /* some resource had no error */
 };
 
 /* Returns 0, or -1: out of memory. import_release() is due either way. */
@@ -79,14 +81,30 @@ void import_oom(struct import *import);
 struct resource *import_resource_new(struct import *import, const struct yaml_node *node,
 				     const char *kind) __attribute__((warn_unused_result));
 
+/* The kind of that name; IMPORT_KINDS: none. And the name of a kind. */
+enum import_kind import_kind_of(const char *name);
+const char *import_kind_name(enum import_kind kind);
+
+/* Read a resource of that kind: into `resources`, or into `left_out` if it has errors. */
+void import_resource(struct import *import, const struct yaml_node *node, enum import_kind kind);
+
+/* Errors for the keys of a group that are not among `fields`, which ends with NULL. */
+void import_check_keys(struct import *import, const struct yaml_node *node, const char *kind,
+		       const char *const *fields);
+
+/* An error for a word that is none of `known`, which ends with NULL: `unknown WHAT "word" in PLACE`. */
+void import_unknown_word(struct import *import, const struct yaml_node *node, const char *what,
+			 const char *word, const char *place, const char *const *known);
+
 /*
- * MeshConfig in an IstioOperator (spec.meshConfig) or Istio's ConfigMap (data.mesh). Returns
- * whether the resource is one.
+ * MeshConfig in an IstioOperator (spec.meshConfig or spec.values.meshConfig) or Istio's ConfigMap
+ * (data.mesh). Returns whether the resource has one.
  */
 bool import_mesh(struct import *import, const struct yaml_node *node, const char *kind,
 		 const char *api);
 
-/* A name and its namespace as they are shown: `VirtualService "a" in namespace "b"`. */
+/* A name and its namespace as they are shown: `VirtualService "a" in namespace "b"`, `VirtualService
+ * without a name`. */
 void import_describe(const struct resource *resource, char *out, size_t size);
 
 #endif

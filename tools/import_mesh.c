@@ -7,6 +7,7 @@
 
 #include "rules/suggest.h"
 #include "tools/import.h"
+#include "tools/import_wrong.h"
 
 /* `workload` is a key of rule files only. */
 static bool is_known(const char *name)
@@ -112,10 +113,8 @@ static void take_document(void *context, const struct yaml_node *root)
 {
 	struct nested *nested = context;
 
+	wrong_say(root, nested->import->file, &nested->import->diags);
 	take(nested->import, root, nested->resource);
-	/* The text's own nodes are part of no document that could carry the mark. */
-	if (root->bad)
-		nested->import->mesh_config = NULL;
 }
 
 static void take_text(struct import *import, const struct yaml_node *text,
@@ -132,6 +131,7 @@ static void take_text(struct import *import, const struct yaml_node *text,
 					     .document = take_document,
 					     .context = &nested};
 
+	/* What ended it early is among the errors. */
 	if (yaml_read(&reading, &input) < 0)
 		import->mesh_config = NULL;
 }
@@ -150,32 +150,92 @@ static bool is_mesh_map(const struct yaml_node *node, const char *kind, const ch
 	       yaml_text(yaml_member(data, "mesh"));
 }
 
-bool import_mesh(struct import *import, const struct yaml_node *node, const char *kind,
-		 const char *api)
+static const struct yaml_node *member(const struct yaml_node *group, const char *name)
 {
-	bool operator= !strcmp(kind, "IstioOperator") && !strncmp(api, "install.istio.io/", 17);
-	bool map = !operator&& is_mesh_map(node, kind, api);
-	const struct yaml_node *spec = operator? yaml_member(node, "spec") : NULL;
-	const struct yaml_node *config = spec ? yaml_member(spec, "meshConfig") : NULL;
-	const struct mesh_config *other = import->mesh_config;
-	size_t before = import->diags.rejected;
-	struct resource *resource;
+	return group ? yaml_member(group, name) : NULL;
+}
 
-	/* An operator's other settings are of no concern; without a meshConfig all of it is. */
-	if (!map && !config)
-		return false;
-	resource = import_resource_new(import, node, kind);
-	if (!resource)
-		return true;
-	if (map)
-		take_text(import, yaml_member(yaml_member(node, "data"), "mesh"), resource);
+/* Null is as if it were not there. */
+static const struct yaml_node *valued(const struct yaml_node *node)
+{
+	return node && node->kind != TREE_NONE ? node : NULL;
+}
+
+/* What an IstioOperator has: spec.meshConfig, or what becomes the chart's value. */
+static const struct yaml_node *operator_config(struct import *import, const struct yaml_node *node)
+{
+	const struct yaml_node *spec = yaml_member(node, "spec");
+	const struct yaml_node *values = member(spec, "values");
+	const struct yaml_node *config = valued(member(spec, "meshConfig"));
+	const struct yaml_node *value = valued(member(values, "meshConfig"));
+	const struct where where = {import->file, value ? value->line : 0};
+
+	if (config && value)
+		diag_add(&import->diags, SEVERITY_REJECTED, &where,
+			 "spec.values.meshConfig and spec.meshConfig (line %d) are both given: "
+			 "put all of it into spec.meshConfig",
+			 config->line);
+	return config ? config : value;
+}
+
+/* What is wrong in the parts that are looked at: an operator's other settings are of no concern. */
+static void say_wrong(struct import *import, const struct yaml_node *node, const char *part,
+		      const struct yaml_node *config)
+{
+	const struct yaml_node *inner = yaml_member(node, part);
+	const struct yaml_node *values = member(inner, "values");
+	const struct yaml_node *metadata = yaml_member(node, "metadata");
+
+	wrong_say_own(node, import->file, &import->diags);
+	if (metadata)
+		wrong_say(metadata, import->file, &import->diags);
+	if (inner)
+		wrong_say_own(inner, import->file, &import->diags);
+	if (values)
+		wrong_say_member(values, "meshConfig", import->file, &import->diags);
+	wrong_say(config, import->file, &import->diags);
+}
+
+/* `text`: it is one, YAML inside of YAML. `before`: how many errors there were without it. */
+static void read_mesh(struct import *import, const struct yaml_node *config, bool text,
+		      struct resource *resource, size_t before)
+{
+	const struct mesh_config *other = import->mesh_config;
+
+	if (text)
+		take_text(import, config, resource);
 	else
 		take(import, config, resource);
-	if (import->diags.rejected == before && !node->bad)
-		return true;
+	if (import->diags.rejected == before && !resource->left_out) {
+		import->taken |= import->mesh_config != other;
+		return;
+	}
 	import->mesh_config = other;
 	resource->left_out = true;
 	if (pointers_add(&import->left_out, resource) < 0)
 		import_oom(import);
+}
+
+bool import_mesh(struct import *import, const struct yaml_node *node, const char *kind,
+		 const char *api)
+{
+	bool map = is_mesh_map(node, kind, api);
+	size_t before = import->diags.rejected;
+	const struct yaml_node *config = NULL;
+	struct resource *resource;
+
+	if (map)
+		config = yaml_member(yaml_member(node, "data"), "mesh");
+	else if (!strcmp(kind, "IstioOperator") && !strncmp(api, "install.istio.io/", 17))
+		config = operator_config(import, node);
+	/* An operator without a meshConfig is of no concern at all. */
+	if (!config)
+		return false;
+	resource = import_resource_new(import, node, kind);
+	if (!resource)
+		return true;
+	say_wrong(import, node, map ? "data" : "spec", config);
+	resource->left_out = node->wrong || config->bad;
+	read_mesh(import, config, map, resource, before);
 	return true;
 }

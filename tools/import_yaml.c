@@ -3,7 +3,7 @@
  * A recursive descent over libyaml's events; its depth is bounded. Children are gathered on one
  * stack of nodes and copied to the region when their list or group is complete.
  *
- * Errors of two sorts: what is wrong with one value marks the node as bad and the reading goes on;
+ * Errors of two sorts: what is wrong with one value is kept on its node and the reading goes on;
  * what leaves the rest without meaning (syntax, nesting, aliases) ends it with -1.
  */
 #include "tools/import_yaml.h"
@@ -17,6 +17,8 @@
 
 #include "rules/table.h"
 #include "tools/import_scalar.h"
+#include "tools/import_syntax.h"
+#include "tools/import_wrong.h"
 
 #define DEPTH_MAX 64	   /* as in rule files */
 #define NODES_MAX 2000000u /* of one text, aliases expanded */
@@ -34,14 +36,13 @@ struct yaml_reader {
 	struct yaml_node *stack;
 	size_t n_stack, size_stack;
 	uint32_t nodes; /* so far */
-	bool bad;	/* something was wrong with a value */
 };
 
 /* ---- diagnostics -------------------------------------------------------------------------- */
 
 static int line_of(const struct yaml_reader *reader, const yaml_mark_t *mark)
 {
-	return reader->input->first_line + (reader->input->one_line ? 0 : (int)mark->line);
+	return syntax_line(reader->input, mark);
 }
 
 static void complain(struct yaml_reader *reader, int line, const char *format, ...)
@@ -59,59 +60,42 @@ static void complain(struct yaml_reader *reader, int line, const char *format, .
 	diag_add(reader->reading->diags, SEVERITY_REJECTED, &where, "%s", text);
 }
 
+/* The same about one value; `key` as in wrong_add(). */
+static void complain_of(struct yaml_reader *reader, struct yaml_node *node, int line,
+			const char *key, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void complain_of(struct yaml_reader *reader, struct yaml_node *node, int line,
+			const char *key, const char *format, ...)
+{
+	struct region *region = reader->reading->region;
+	char text[512], *kept;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	kept = region_strdup(region, text);
+	/* What cannot be kept for later is said now. */
+	if (!kept || wrong_add(region, node, line, key, kept) < 0)
+		complain(reader, line, "%s", text);
+}
+
 static int out_of_memory(struct yaml_reader *reader)
 {
 	diag_add(reader->reading->diags, SEVERITY_REJECTED, NULL, "out of memory");
 	return -1;
 }
 
-/* Bytes that are no characters are found before there is a mark. */
-static int line_of_offset(const struct yaml_reader *reader, size_t offset)
-{
-	int line = reader->input->first_line;
-
-	for (size_t i = 0; i < offset && i < reader->input->len && !reader->input->one_line; i++)
-		line += reader->input->text[i] == '\n';
-	return line;
-}
-
-/* libyaml counts characters. */
-static bool is_tab(const struct yaml_reader *reader, const yaml_mark_t *mark)
-{
-	const char *at = reader->input->text, *end = at + reader->input->len;
-	size_t column = mark->column;
-
-	for (size_t line = mark->line; line && at; line--) {
-		at = memchr(at, '\n', (size_t)(end - at));
-		at += at != NULL;
-	}
-	for (; at && at < end && column; column--)
-		for (at++; at < end && ((unsigned char)*at & 0xc0) == 0x80; at++)
-			;
-	return at && at < end && *at == '\t';
-}
-
 static int syntax_error(struct yaml_reader *reader)
 {
-	const yaml_parser_t *parser = &reader->parser;
-	const char *problem = parser->problem ? parser->problem : "cannot be parsed";
-	int line = line_of(reader, &parser->problem_mark);
+	char text[512];
+	int line;
 
-	if (parser->error == YAML_MEMORY_ERROR)
+	if (reader->parser.error == YAML_MEMORY_ERROR)
 		return out_of_memory(reader);
-	if (parser->error == YAML_READER_ERROR)
-		complain(reader, line_of_offset(reader, parser->problem_offset), "YAML: %s",
-			 problem);
-	else if (!parser->context)
-		complain(reader, line, "YAML: %s", problem);
-	else if (parser->context_mark.line < parser->problem_mark.line)
-		complain(reader, line, "YAML: %s, %s that began in line %d", problem,
-			 parser->context, line_of(reader, &parser->context_mark));
-	else if (is_tab(reader, &parser->problem_mark))
-		complain(reader, line, "YAML: %s, %s (a tab: only spaces can indent)", problem,
-			 parser->context);
-	else
-		complain(reader, line, "YAML: %s, %s", problem, parser->context);
+	line = syntax_describe(&reader->parser, reader->input, text, sizeof(text));
+	complain(reader, line, "%s", text);
 	return -1;
 }
 
@@ -220,10 +204,9 @@ static int read_scalar(struct yaml_reader *reader, const yaml_event_t *event, st
 		scalar = scalar_plain(out->text);
 	else if (tag)
 		wrong = scalar_tagged(tag, out->text, &scalar);
-	if (wrong) {
-		complain(reader, out->line, "%s%s%.100s", wrong, tag ? ": " : "", tag ? tag : "");
-		out->bad = true;
-	}
+	if (wrong)
+		complain_of(reader, out, out->line, NULL, "%s%s%.100s", wrong, tag ? ": " : "",
+			    tag ? tag : "");
 	out->kind = scalar.kind;
 	if (scalar.kind == TREE_FLAG)
 		out->flag = scalar.flag;
@@ -239,8 +222,8 @@ static void check_tag(struct yaml_reader *reader, const yaml_char_t *tag, const 
 {
 	if (!tag || !strcmp((const char *)tag, "!") || !strcmp((const char *)tag, wanted))
 		return;
-	complain(reader, out->line, "this tag has no meaning here: %.100s", (const char *)tag);
-	out->bad = true;
+	complain_of(reader, out, out->line, NULL, "this tag has no meaning here: %.100s",
+		    (const char *)tag);
 }
 
 /* ---- lists and groups --------------------------------------------------------------------- */
@@ -322,8 +305,7 @@ static const char merge_key[] = "<<";
 
 static void complain_merge(struct yaml_reader *reader, struct yaml_node *group, int line)
 {
-	complain(reader, line, "the value of << must be a map or a list of maps");
-	group->bad = true;
+	complain_of(reader, group, line, NULL, "the value of << must be a map or a list of maps");
 }
 
 /* How many entries a merge key brings; each is passed to `entries` unless that is NULL. */
@@ -377,8 +359,8 @@ static uint32_t gather(struct yaml_reader *reader, size_t base, struct yaml_node
 }
 
 /* The first of a name stays: a group's own comes before what is merged. */
-static void drop_doubles(struct yaml_reader *reader, struct entry *entries, uint32_t n,
-			 struct yaml_node *group)
+static int drop_doubles(struct yaml_reader *reader, struct entry *entries, uint32_t n,
+			struct yaml_node *group)
 {
 	const struct entry *first = entries;
 
@@ -391,12 +373,24 @@ static void drop_doubles(struct yaml_reader *reader, struct entry *entries, uint
 		entries[i].dropped = true;
 		if (entries[i].merged)
 			continue;
-		complain(reader, entries[i].node->line,
-			 "key \"%.100s\" is already given in line %d", entries[i].node->key,
-			 first->node->line);
-		group->bad = true;
+		complain_of(reader, group, entries[i].node->line, first->node->key,
+			    "key \"%.100s\" is already given in line %d", entries[i].node->key,
+			    first->node->line);
+		if (wrong_adopt(reader->reading->region, group, first->node->key, entries[i].node))
+			return -1;
 	}
 	qsort(entries, n, sizeof(*entries), by_order);
+	return 0;
+}
+
+/* The entries of what is merged in are seen again; what is wrong with it as a whole is not. */
+static int adopt_merged(struct yaml_reader *reader, size_t base, struct yaml_node *group)
+{
+	for (size_t i = base; i < reader->n_stack; i++)
+		if (reader->stack[i].key == merge_key &&
+		    wrong_adopt(reader->reading->region, group, NULL, &reader->stack[i]) < 0)
+			return -1;
+	return 0;
 }
 
 static int finish_group(struct yaml_reader *reader, size_t base, struct yaml_node *out)
@@ -410,8 +404,11 @@ static int finish_group(struct yaml_reader *reader, size_t base, struct yaml_nod
 		return out_of_memory(reader);
 	}
 	n = gather(reader, base, out, entries);
-	if (n > 1)
-		drop_doubles(reader, entries, n, out);
+	if ((n > 1 && drop_doubles(reader, entries, n, out) < 0) ||
+	    adopt_merged(reader, base, out) < 0) {
+		free(entries);
+		return out_of_memory(reader);
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (entries[i].dropped)
 			continue;
@@ -425,8 +422,9 @@ static int finish_group(struct yaml_reader *reader, size_t base, struct yaml_nod
 	return 0;
 }
 
-/* The name that a key gives. NULL: none; that is said. */
-static const char *key_name(struct yaml_reader *reader, const struct yaml_node *key)
+/* The name that a key of the group gives. NULL: none, which is wrong with the group. */
+static const char *key_name(struct yaml_reader *reader, const struct yaml_node *key,
+			    struct yaml_node *group)
 {
 	static const char *const kinds[] = {
 	    [TREE_NONE] = "null",
@@ -438,14 +436,15 @@ static const char *key_name(struct yaml_reader *reader, const struct yaml_node *
 	if (key->kind == TREE_TEXT)
 		return key->plain && !strcmp(key->text, merge_key) ? merge_key : key->text;
 	if (key->kind == TREE_LIST || key->kind == TREE_GROUP)
-		complain(reader, key->line, "a key must be a text");
+		complain_of(reader, group, key->line, NULL, "a key must be a text");
 	else if (key->kind == TREE_INTEGER && (key->text[0] != '0' || !key->text[1]) &&
 		 key->text[strspn(key->text, "0123456789")] == '\0')
 		return key->text;
 	else
-		complain(reader, key->line,
-			 "key \"%.100s\" is %s to YAML: put it in quotes if it is meant as a text",
-			 key->text, kinds[key->kind]);
+		complain_of(
+		    reader, group, key->line, NULL,
+		    "key \"%.100s\" is %s to YAML: put it in quotes if it is meant as a text",
+		    key->text, kinds[key->kind]);
 	return NULL;
 }
 
@@ -461,13 +460,14 @@ static int read_group(struct yaml_reader *reader, const yaml_event_t *event, int
 	while (!(status = read_next(reader, depth, &key))) {
 		if (read_next(reader, depth, &value) != 0)
 			return -1;
-		out->bad |= key.bad;
-		value.key = key_name(reader, &key);
+		value.key = key_name(reader, &key, out);
 		value.literal = value.literal && value.line == key.line;
 		value.line = key.line;
-		if (!value.key)
-			out->bad = true;
-		else if (push(reader, &value) < 0)
+		if (wrong_adopt(reader->reading->region, out, value.key, &key) < 0 ||
+		    (!value.key &&
+		     wrong_adopt(reader->reading->region, out, NULL, &value) < 0))
+			return out_of_memory(reader);
+		if (value.key && push(reader, &value) < 0)
 			return -1;
 	}
 	return status < 0 ? -1 : finish_group(reader, base, out);

@@ -16,15 +16,18 @@
 #include "rules/region.h"
 #include "rules/tree.h"
 
+struct yaml_wrong;
+
 struct yaml_node {
 	enum tree_kind kind;
 	int line;	  /* of the key in a group, else where it begins; from 1 */
 	const char *key;  /* in a group; else NULL */
 	uint32_t weight;  /* nodes that a walk meets, itself included */
-	bool bad : 1;	  /* an error was found in it or below */
+	bool bad : 1;	  /* something is wrong with it or below: import_wrong.h */
 	bool plain : 1;	  /* a scalar without quotes or tag */
 	bool literal : 1; /* a block scalar that keeps its lines, which begin at `line` + 1 */
 	uint32_t n;	  /* children */
+	struct yaml_wrong *wrong; /* with it itself; NULL: nothing */
 	union {
 		const char *text; /* of a scalar, as it was written */
 		const struct yaml_node *items;
@@ -54,8 +57,9 @@ struct yaml_reading {
 };
 
 /*
- * Read a stream of documents. Errors go to the list; one that leaves the rest of the text without
- * meaning ends the reading. Returns 0, or -1: it ended early.
+ * Read a stream of documents. What is wrong with a value stays with its node, for import_wrong.h to
+ * say. What leaves the rest of the text without meaning goes to the list, and ends the reading.
+ * Returns 0, or -1: it ended early.
  */
 int yaml_read(const struct yaml_reading *reading, const struct yaml_input *input)
     __attribute__((warn_unused_result));
