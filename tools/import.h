@@ -7,6 +7,7 @@
  *   import_resource.c  a resource is read by the tables of rules/
  *   import_mesh.c      the same for MeshConfig
  *   import_names.c     names and order, once everything was read
+ *   import_delegate.c  delegates, which know namespaces
  *   import_write.c     the rule file
  *
  * Everything that is wrong goes into `diags`; a resource with an error is left out as a whole,
@@ -62,7 +63,8 @@ void import_release(struct import *import);
 /* Read one text. Names and text must stay until import_release(). */
 void import_text(struct import *import, const char *file, const char *text, size_t len);
 
-/* Once all is read: what must be unique is, and the order is that of creation. */
+/* Once all is read: what must be unique is, delegates mean what they meant in their namespaces, and
+ * the order is that of creation. */
 void import_finish(struct import *import);
 
 /*
@@ -95,6 +97,9 @@ void import_check_keys(struct import *import, const struct yaml_node *node, cons
 /* An error for a word that is none of `known`, which ends with NULL: `unknown WHAT "word" in PLACE`. */
 void import_unknown_word(struct import *import, const struct yaml_node *node, const char *what,
 			 const char *word, const char *place, const char *const *known);
+
+/* Once names are settled: make delegates find whom Istio would find, and no other. */
+void import_place_delegates(struct import *import);
 
 /*
  * MeshConfig in an IstioOperator (spec.meshConfig or spec.values.meshConfig) or Istio's ConfigMap

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rule files have no namespaces, and their order stands for age. So a name that several namespaces
- * have becomes "name.namespace", delegates that mean one of them say so, and where all resources of
- * a kind tell when they were created, the oldest comes first.
+ * have becomes "name.namespace", and where all resources of a kind tell when they were created, the
+ * oldest comes first.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +89,27 @@ static void rename_shared(struct import *import, struct resource *resource)
 		 resource->spec_name->s);
 }
 
+static bool is_same(const struct resource *a, const struct resource *b)
+{
+	return !compare_texts(a->name, b->name) && !compare_texts(a->namespace, b->namespace);
+}
+
+static void complain_double(struct import *import, const struct resource *first,
+			    const struct resource *resource)
+{
+	char text[512], other[512];
+
+	import_describe(resource, text, sizeof(text));
+	import_describe(first, other, sizeof(other));
+	if (is_same(first, resource))
+		diag_add(&import->diags, SEVERITY_REJECTED, &resource->where,
+			 "%s is already given (%s:%d)", text, first->where.file, first->where.line);
+	else
+		diag_add(&import->diags, SEVERITY_REJECTED, &resource->where,
+			 "%s and %s (%s:%d) would both be \"%s\" in the rule file: rename one",
+			 text, other, first->where.file, first->where.line, first->spec_name->s);
+}
+
 /* What has the name of an earlier one is left out. */
 static void drop_doubles(struct import *import, struct pointers *list)
 {
@@ -100,52 +121,18 @@ static void drop_doubles(struct import *import, struct pointers *list)
 		struct resource *resource = list->items[i];
 		const struct resource *first =
 		    first_of(import, &names, resource->spec_name->s, resource);
-		char text[512];
 
 		if (first == resource) {
 			list->items[kept++] = resource;
 			continue;
 		}
-		import_describe(resource, text, sizeof(text));
-		diag_add(&import->diags, SEVERITY_REJECTED, &resource->where,
-			 "%s is already given (%s:%d)", text, first->where.file, first->where.line);
+		complain_double(import, first, resource);
 		resource->left_out = true;
 		if (pointers_add(&import->left_out, resource) < 0)
 			import_oom(import);
 	}
 	list->n = kept;
 	table_release(&names);
-}
-
-/* A delegate without a namespace is one of its root's own namespace. */
-static void place_delegates(const struct resource *root, struct table *shared)
-{
-	const struct virtual_service *service = root->spec;
-	const struct http_route *routes = service->http.items;
-
-	for (size_t i = 0; i < service->http.n && root->namespace; i++) {
-		struct delegate *delegate = routes[i].delegate;
-
-		if (delegate && delegate->name.s && !delegate->namespace.s &&
-		    table_get(shared, delegate->name.s, strlen(delegate->name.s)))
-			delegate->namespace = (struct text){delegate->where, root->namespace};
-	}
-}
-
-static void place_all_delegates(struct import *import, struct pointers *list)
-{
-	struct table shared;
-
-	table_init(&shared);
-	for (size_t i = 0; i < list->n; i++) {
-		struct resource *resource = list->items[i];
-
-		if (resource->shared)
-			first_of(import, &shared, resource->name, resource);
-	}
-	for (size_t i = 0; i < list->n; i++)
-		place_delegates(list->items[i], &shared);
-	table_release(&shared);
 }
 
 void import_finish(struct import *import)
@@ -156,9 +143,9 @@ void import_finish(struct import *import)
 		find_shared(import, list);
 		for (size_t i = 0; i < list->n; i++)
 			rename_shared(import, list->items[i]);
-		if (kind == IMPORT_VIRTUAL_SERVICE)
-			place_all_delegates(import, list);
 		drop_doubles(import, list);
+		if (kind == IMPORT_VIRTUAL_SERVICE)
+			import_place_delegates(import);
 		sort(list);
 	}
 }

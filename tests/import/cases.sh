@@ -118,6 +118,65 @@ if wanted "$name"; then
 	rm -f "$tmp/many.yaml"
 fi
 
+# --- delegates -------------------------------------------------------------
+# delegates NAME RESOURCES: the routes that the rule file has for "shop", and what the import said.
+# Resources are "namespace/name" of delegates, "none" for no namespace; standard input is what the root
+# delegates to, one a line.
+delegates() {
+	name="delegates: $1"
+	wanted "$name" || return
+	{
+		printf 'apiVersion: networking.istio.io/v1\nkind: VirtualService\n'
+		printf 'metadata: {name: root%s}\nspec:\n  hosts: [shop]\n  http:\n' "$2"
+		sed 's/.*/  - delegate: &/'
+		shift 2
+		for resource; do
+			printf -- '---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n'
+			printf 'metadata: {name: %s, namespace: %s}\n' "${resource#*/}" "${resource%/*}"
+			printf 'spec: {http: [{route: [{destination: {host: in-%s.example}}]}]}\n' \
+				"${resource%/*}"
+		done | sed 's/, namespace: none}/}/'
+	} >"$tmp/delegates.yaml"
+	run -o "$tmp/delegates.cfg" "$tmp/delegates.yaml"
+	timeout -s KILL 20 "$check" -q --explain http://shop/ "$tmp/delegates.cfg" 2>/dev/null |
+		grep -o 'in-[a-z0-9-]*' | sort -u >"$tmp/got"
+	grep -o 'warning: .*' "$tmp/err" >>"$tmp/got"
+	same "$name" 0
+}
+
+echo 'in-ns2' >"$tmp/want"
+delegates "in another namespace" ', namespace: ns1' ns2/d <<'OUT'
+{name: d, namespace: ns2}
+OUT
+cat >"$tmp/want" <<'OUT'
+warning: delegate "d" is not in namespace "ns9" (there is one in "ns2"): as Istio, meshshim does not find it, and drops its route
+OUT
+delegates "in none that was named" ', namespace: ns1' ns2/d <<'OUT'
+{name: d, namespace: ns9}
+OUT
+cat >"$tmp/want" <<'OUT'
+warning: delegate "d" is not in namespace "ns9" (there is one in "ns2"): as Istio, meshshim does not find it, and drops its route
+OUT
+delegates "another's name has a dot" ', namespace: ns1' ns2/d ns3/d.ns9 none/d.ns9.missing <<'OUT'
+{name: d, namespace: ns9}
+OUT
+cat >"$tmp/want" <<'OUT'
+warning: delegate "d" is not in namespace "ns1" (there is one in "ns2"): as Istio, meshshim does not find it, and drops its route
+OUT
+delegates "the root's own namespace" ', namespace: ns1' ns2/d <<'OUT'
+{name: d}
+OUT
+cat >"$tmp/want" <<'OUT'
+warning: delegate "d" is in several namespaces, and none is named: it is not found, and its route is dropped
+OUT
+delegates "no namespace, several to choose from" '' ns1/d ns2/d <<'OUT'
+{name: d}
+OUT
+echo 'in-none' >"$tmp/want"
+delegates "one that tells no namespace" ', namespace: ns1' none/d <<'OUT'
+{name: d, namespace: ns9}
+OUT
+
 # --- outputs ---------------------------------------------------------------
 name="-o writes what would be printed"
 if wanted "$name"; then
