@@ -5,6 +5,7 @@
  *   import_yaml.c      a text becomes a tree
  *   import_document.c  documents and lists: what kind of thing each is
  *   import_resource.c  a resource is read by the tables of rules/
+ *   import_effect.c    and what it has without effect is left out
  *   import_mesh.c      the same for MeshConfig
  *   import_names.c     names and order, once everything was read
  *   import_delegate.c  delegates, which know namespaces
@@ -97,6 +98,12 @@ void import_check_keys(struct import *import, const struct yaml_node *node, cons
 /* An error for a word that is none of `known`, which ends with NULL: `unknown WHAT "word" in PLACE`. */
 void import_unknown_word(struct import *import, const struct yaml_node *node, const char *what,
 			 const char *word, const char *place, const char *const *known);
+
+/*
+ * Take out of a resource what has no effect, as far as the rule file would warn of it again;
+ * reading it has warned. Returns whether anything is left.
+ */
+bool import_leave_ineffective(struct import *import, enum import_kind kind, void *spec);
 
 /* Once names are settled: make delegates find whom Istio would find, and no other. */
 void import_place_delegates(struct import *import);

@@ -214,6 +214,8 @@ static void keep(struct import *import, struct resource *resource, enum import_k
 		list = &import->left_out;
 	} else {
 		import->taken = true;
+		if (!import_leave_ineffective(import, kind, resource->spec))
+			return;
 	}
 	resource->order = list->n;
 	if (pointers_add(list, resource) < 0)

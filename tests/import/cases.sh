@@ -118,6 +118,17 @@ if wanted "$name"; then
 	rm -f "$tmp/many.yaml"
 fi
 
+# --- what has no effect ----------------------------------------------------
+for file in good.ignored good.mesh-values; do
+	name="$file: meshshim-check --strict"
+	wanted "$name" || continue
+	run -q -o "$tmp/strict.cfg" "$file.yaml"
+	timeout -s KILL 20 "$check" --strict "$tmp/strict.cfg" >"$tmp/got" 2>&1
+	status=$?
+	: >"$tmp/want"
+	same "$name" 0
+done
+
 # --- delegates -------------------------------------------------------------
 # delegates NAME RESOURCES: the routes that the rule file has for "shop", and what the import said.
 # Resources are "namespace/name" of delegates, "none" for no namespace; standard input is what the root
