@@ -24,6 +24,8 @@
 #include "rules/schema.h"
 #include "tools/import_yaml.h"
 
+#define DIAGS_MAX 1000 /* shown, of errors as of others: a few aliases can make millions */
+
 enum import_kind {
 	IMPORT_SERVICE_ENTRY,
 	IMPORT_VIRTUAL_SERVICE,

@@ -73,22 +73,31 @@ static int put_kind(const struct import *import, enum import_kind kind, FILE *ou
 	return 0;
 }
 
+static void put_more(size_t n, FILE *out)
+{
+	if (n > DIAGS_MAX)
+		fprintf(out, "# ... and %zu more\n", n - DIAGS_MAX);
+}
+
 /* What is missing, and why. */
 static void put_left_out(const struct import *import, FILE *out)
 {
 	char text[1024];
+	size_t n = 0;
 
 	if (!import->diags.rejected)
 		return;
-	for (size_t i = 0; i < import->left_out.n; i++)
+	for (size_t i = 0; i < import->left_out.n && i < DIAGS_MAX; i++)
 		put_origin(import->left_out.items[i], 0, ": left out, it has errors", out);
+	put_more(import->left_out.n, out);
 	fputs("# The errors:\n", out);
 	for (const struct diag *diag = import->diags.first; diag; diag = diag->next) {
-		if (diag->severity != SEVERITY_REJECTED)
+		if (diag->severity != SEVERITY_REJECTED || n++ >= DIAGS_MAX)
 			continue;
 		diag_format(diag, text, sizeof(text));
 		put_comment(out, 0, text);
 	}
+	put_more(n, out);
 }
 
 int import_write(const struct import *import, bool left_out, FILE *out)

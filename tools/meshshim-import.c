@@ -74,17 +74,30 @@ static void quote(struct options *options, const struct diag *diag)
 		quote_print(&options->inputs[i].quote, diag->file, diag->line, stderr);
 }
 
+/* Errors are not crowded out by what is none, nor the other way round. */
 static void print_diags(struct options *options, struct diags *diags)
 {
+	size_t errors = 0, others = 0, more = 0;
+
 	for (const struct diag *diag = diags->first; diag; diag = diag->next) {
+		bool error = diag->severity <= SEVERITY_ERROR;
 		char line[4096];
 
-		if (options->quiet && diag->severity > SEVERITY_ERROR)
+		if (options->quiet && !error)
 			continue;
+		if ((error ? errors++ : others++) >= DIAGS_MAX) {
+			more++;
+			continue;
+		}
 		diag_format(diag, line, sizeof(line));
 		fprintf(stderr, "%s\n", line);
 		quote(options, diag);
 	}
+	if (more)
+		fprintf(stderr, "... and %zu more%s\n", more,
+			errors > DIAGS_MAX && others > DIAGS_MAX ? ", errors among them"
+			: errors > DIAGS_MAX			 ? " errors"
+								 : ", no errors");
 	if (diags->lost)
 		fputs("error: out of memory\n", stderr);
 }
@@ -116,9 +129,13 @@ static void read_inputs(struct options *options, struct import *import)
 {
 	for (size_t i = 0; i < options->n_inputs; i++)
 		read_input(&options->inputs[i], import);
-	/* A command that failed to print anything must not empty a rule file. */
-	if (!import->any && !import->diags.rejected)
-		diag_add(&import->diags, SEVERITY_REJECTED, NULL, "no resources in the input");
+	/* A command that failed to print anything, or the wrong file, must not empty a rule file. */
+	if (import->diags.rejected || import->taken)
+		return;
+	diag_add(&import->diags, SEVERITY_REJECTED, NULL,
+		 import->any ? "nothing to import: no ServiceEntry, VirtualService, "
+			       "DestinationRule or MeshConfig in the input"
+			     : "no resources in the input");
 }
 
 /* Returns the input that the output would take the place of; NULL: none. */
@@ -168,11 +185,14 @@ static int run(struct options *options)
 	}
 	read_inputs(options, &import);
 	import_finish(&import);
+	if (options->keep_going && !import.taken)
+		diag_add(&import.diags, SEVERITY_INFO, NULL,
+			 "nothing is written, as no resource could be taken");
 	diags_sort(&import.diags, rank, options);
 	/* Whatever was lost for want of memory, no one knows what it was. */
 	if (import.diags.lost || import.rules->region.failed)
 		import_oom(&import);
-	else if (!import.diags.rejected || (options->keep_going && import.any))
+	else if (!import.diags.rejected || (options->keep_going && import.taken))
 		status = write_rules(options, &import);
 	if (import.diags.rejected)
 		status = EXIT_ERRORS;

@@ -74,6 +74,11 @@ OUT
 expect "a directory" 1 . <<'OUT'
 .: error: Is a directory
 OUT
+printf '{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}}\n' >"$tmp/skipped.yaml"
+expect "only what is skipped" 1 "$tmp/skipped.yaml" <<OUT
+error: nothing to import: no ServiceEntry, VirtualService, DestinationRule or MeshConfig in the input
+$tmp/skipped.yaml:1: info: Deployment "web" is skipped
+OUT
 expect "nothing at all" 1 <<'OUT'
 error: no resources in the input
 OUT
@@ -116,6 +121,47 @@ if wanted "$name"; then
 	echo "$tmp/many.yaml:2: error: more than 2000000 values, each alias counted as what it stands for" >"$tmp/want"
 	same "$name" 1
 	rm -f "$tmp/many.yaml"
+fi
+
+name="many errors"
+if wanted "$name"; then
+	{
+		echo 'apiVersion: networking.istio.io/v1'
+		echo 'kind: VirtualService'
+		echo 'metadata: {name: many}'
+		echo 'spec:'
+		echo '  http:'
+		echo '  - &x {match: [{one: 1, two: 2}]}'
+		awk 'BEGIN {for (i = 0; i < 1499; i++) print "  - *x"}'
+	} >"$tmp/errors.yaml"
+	run -q --keep-going "$tmp/errors.yaml" good.http.yaml
+	grep -c ': error:' "$tmp/err" >"$tmp/count"
+	sed -n '$p' "$tmp/err" >>"$tmp/count"
+	grep -c '^# .*: error:' "$tmp/got" >>"$tmp/count"
+	grep '^# \.\.\.' "$tmp/got" >>"$tmp/count"
+	cp "$tmp/count" "$tmp/got"
+	printf '%s\n' 1000 '... and 3500 more errors' 1000 '# ... and 3500 more' >"$tmp/want"
+	same "$name" 1
+fi
+
+name="many notes, one error"
+if wanted "$name"; then
+	{
+		awk 'BEGIN {
+			for (i = 0; i < 1200; i++)
+				print "---\n{apiVersion: v1, kind: Pod, metadata: {name: a}}"
+		}'
+		printf -- '---\n[]\n'
+	} >"$tmp/notes.yaml"
+	run "$tmp/notes.yaml"
+	{ wc -l <"$tmp/err"; tail -n 3 "$tmp/err"; } >"$tmp/got"
+	cat >"$tmp/want" <<OUT
+1003
+$tmp/notes.yaml:2402: error: a resource must be a map with apiVersion, kind, metadata and spec
+  2402 | []
+... and 200 more, no errors
+OUT
+	same "$name" 1
 fi
 
 # --- what has no effect ----------------------------------------------------
@@ -365,6 +411,19 @@ if wanted "$name"; then
 	same "$name" 1
 	cp "$tmp/got" "$tmp/keep.cfg"
 	usable "$name: meshshim-check" "$tmp/keep.cfg"
+fi
+
+name="--keep-going with nothing to keep"
+if wanted "$name"; then
+	echo '# precious' >"$tmp/precious.cfg"
+	echo 'a: [' >"$tmp/broken.yaml"
+	for file in "$tmp/broken.yaml" bad.unknown-field.yaml; do
+		run --keep-going -o "$tmp/precious.cfg" "$file"
+		{ grep -v : "$tmp/err"; grep '^info' "$tmp/err"; cat "$tmp/precious.cfg"; } |
+			grep -v ' | ' >"$tmp/got"
+		printf '%s\n' 'info: nothing is written, as no resource could be taken' '# precious' >"$tmp/want"
+		same "$name, $file" 1
+	done
 fi
 
 # --- -q --------------------------------------------------------------------
