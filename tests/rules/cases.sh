@@ -116,7 +116,7 @@ awk 'BEGIN {
 		    "location = 1; }", i ? ", " : " ", i, i
 	print " );"
 }' >"$tmp/line.cfg"
-timeout 20 "$check" "$tmp/line.cfg" >"$tmp/all" 2>&1
+timeout 60 "$check" "$tmp/line.cfg" >"$tmp/all" 2>&1
 status=$?
 printf '%s\n' 24000 172 >"$tmp/want"
 { wc -l <"$tmp/all" && sed -n 2p "$tmp/all" | tr -d '\n' | wc -c; } | tr -d ' ' >"$tmp/got"
@@ -373,7 +373,7 @@ caCertificates /etc/ca.pem
 caCertificates system
 caCertificates $tmp/tls/certs/ca "1".pem
 OUT
-(cd "$tmp" && timeout 20 "$check" --dump --format json link/mesh.cfg) >"$tmp/all" 2>&1
+(cd "$tmp" && timeout 60 "$check" --dump --format json link/mesh.cfg) >"$tmp/all" 2>&1
 status=$?
 sed -n 's/\\"/"/g; s/"clientCertificate"/"client.pem"/
 	s/^ *"\(client.pem\|privateKey\|caCertificates\)": "\(.*\)",\{0,1\}$/\1 \2/p' "$tmp/all" >"$tmp/got"
@@ -439,7 +439,7 @@ expect "-- ends options" 1 -- --dump <<'OUT'
 --dump: error: No such file or directory
 OUT
 echo 'meshshim-check: standard output: No space left on device' >"$tmp/want"
-timeout 20 "$check" -q --dump good.founding.cfg >/dev/full 2>"$tmp/got"
+timeout 60 "$check" -q --dump good.founding.cfg >/dev/full 2>"$tmp/got"
 status=$?
 wanted "standard output is full" && verdict "standard output is full" 1
 

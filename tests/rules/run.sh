@@ -53,7 +53,7 @@ verdict() {
 
 # run ARGUMENTS...: $status, and everything that was said in $tmp/all.
 run() {
-	timeout 20 "$check" "$@" >"$tmp/all" 2>&1
+	timeout 60 "$check" "$@" >"$tmp/all" 2>&1
 	status=$?
 }
 
@@ -91,15 +91,15 @@ plain() {
 # JSON too, for compare_json().
 round_trip() {
 	wanted "$1 dump" || return
-	timeout 20 "$check" -q --dump "$1" >"$tmp/want" 2>/dev/null
+	timeout 60 "$check" -q --dump "$1" >"$tmp/want" 2>/dev/null
 	first=$?
 	cp "$tmp/want" "$tmp/dumped.cfg"
-	timeout 20 "$check" -q "$tmp/dumped.cfg" >"$tmp/got" 2>&1 &&
-		timeout 20 "$check" -q --dump "$tmp/dumped.cfg" >"$tmp/got" 2>&1
+	timeout 60 "$check" -q "$tmp/dumped.cfg" >"$tmp/got" 2>&1 &&
+		timeout 60 "$check" -q --dump "$tmp/dumped.cfg" >"$tmp/got" 2>&1
 	status=$(($? + first))
 	verdict "$1 dump" 0
-	timeout 20 "$check" -q --dump --format json "$1" >"$tmp/json/$1" 2>/dev/null
-	timeout 20 "$check" -q --dump --format json "$tmp/dumped.cfg" >"$tmp/json/$1.again" 2>/dev/null
+	timeout 60 "$check" -q --dump --format json "$1" >"$tmp/json/$1" 2>/dev/null
+	timeout 60 "$check" -q --dump --format json "$tmp/dumped.cfg" >"$tmp/json/$1.again" 2>/dev/null
 }
 
 compare_json() {
@@ -131,7 +131,7 @@ END
 # Quotes and braces are balanced, and every line is a node, an edge or the frame.
 graph() {
 	wanted "$1 graph" || return
-	timeout 20 "$check" -q --graph "$1" >"$tmp/all" 2>/dev/null
+	timeout 60 "$check" -q --graph "$1" >"$tmp/all" 2>/dev/null
 	status=$?
 	awk '{ line = $0; gsub(/"([^"\\]|\\.)*"/, "S", line) }
 	     NR == 1 ? line != "digraph meshshim {" : NR == 2 ? line != "  rankdir=LR;" : \
@@ -183,7 +183,7 @@ bad() {
 explain() {
 	wanted "$1" || return
 	sed 1d "$1" >"$tmp/want"
-	eval "timeout 20 \"\$check\" $(sed -n 1p "$1")" >"$tmp/got" 2>/dev/null
+	eval "timeout 60 \"\$check\" $(sed -n 1p "$1")" >"$tmp/got" 2>/dev/null
 	status=$?
 	verdict "$1" 0
 }
@@ -214,7 +214,7 @@ whole() {
 	file=$1
 	shift
 	wanted "$file" || return
-	timeout 20 "$check" -q "$@" "${file%.*}.cfg" >"$tmp/got" 2>/dev/null
+	timeout 60 "$check" -q "$@" "${file%.*}.cfg" >"$tmp/got" 2>/dev/null
 	status=$?
 	cp "$file" "$tmp/want"
 	verdict "$file" 0
