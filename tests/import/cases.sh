@@ -3,7 +3,7 @@
 
 # run ARGUMENTS...: $status, $tmp/got (standard output), $tmp/err.
 run() {
-	timeout -s KILL 20 "$import" "$@" >"$tmp/got" 2>"$tmp/err"
+	timeout -s KILL 60 "$import" "$@" >"$tmp/got" 2>"$tmp/err"
 	status=$?
 }
 
@@ -169,7 +169,7 @@ for file in good.ignored good.mesh-values; do
 	name="$file: meshshim-check --strict"
 	wanted "$name" || continue
 	run -q -o "$tmp/strict.cfg" "$file.yaml"
-	timeout -s KILL 20 "$check" --strict "$tmp/strict.cfg" >"$tmp/got" 2>&1
+	timeout -s KILL 60 "$check" --strict "$tmp/strict.cfg" >"$tmp/got" 2>&1
 	status=$?
 	: >"$tmp/want"
 	same "$name" 0
@@ -195,7 +195,7 @@ delegates() {
 		done | sed 's/, namespace: none}/}/'
 	} >"$tmp/delegates.yaml"
 	run -o "$tmp/delegates.cfg" "$tmp/delegates.yaml"
-	timeout -s KILL 20 "$check" -q --explain http://shop/ "$tmp/delegates.cfg" 2>/dev/null |
+	timeout -s KILL 60 "$check" -q --explain http://shop/ "$tmp/delegates.cfg" 2>/dev/null |
 		grep -o 'in-[a-z0-9-]*' | sort -u >"$tmp/got"
 	grep -o 'warning: .*' "$tmp/err" >>"$tmp/got"
 	same "$name" 0
@@ -300,7 +300,7 @@ if wanted "$name" && [ "$(id -u)" = 0 ] && setpriv --reuid 65534 --clear-groups 
 		chmod 755 "$tmp"
 		run - <good.http.yaml
 		cp "$tmp/got" "$tmp/want"
-		timeout -s KILL 20 setpriv --reuid 65534 --clear-groups "$import" \
+		timeout -s KILL 60 setpriv --reuid 65534 --clear-groups "$import" \
 			-o "$tmp/place/out.cfg" - <good.http.yaml 2>"$tmp/err"
 		status=$?
 		cp "$tmp/place/out.cfg" "$tmp/got"
@@ -316,7 +316,7 @@ if wanted "$name" && unshare -rm true 2>/dev/null; then
 	mkdir "$tmp/mounted"
 	echo '# outside' >"$tmp/outside.cfg"
 	: >"$tmp/mounted/out.cfg"
-	unshare -rm sh -c 'mount --bind "$1" "$2" && timeout -s KILL 20 "$3" -o "$2" good.http.yaml' \
+	unshare -rm sh -c 'mount --bind "$1" "$2" && timeout -s KILL 60 "$3" -o "$2" good.http.yaml' \
 		sh "$tmp/outside.cfg" "$tmp/mounted/out.cfg" "$import" 2>"$tmp/err"
 	status=$?
 	run good.http.yaml
@@ -334,7 +334,7 @@ if wanted "$name" && [ -e /dev/stdout ]; then
 	{ echo '# before'; cat "$tmp/got"; echo '# after'; } >"$tmp/want"
 	{
 		echo '# before'
-		timeout -s KILL 20 "$import" -o /dev/stdout good.http.yaml 2>"$tmp/err"
+		timeout -s KILL 60 "$import" -o /dev/stdout good.http.yaml 2>"$tmp/err"
 		status=$?
 		echo '# after'
 	} >"$tmp/got"
@@ -342,7 +342,7 @@ if wanted "$name" && [ -e /dev/stdout ]; then
 	ln -s /dev/fd/4 "$tmp/four"
 	{
 		echo '# before' >&4
-		timeout -s KILL 20 "$import" -o "$tmp/four" good.http.yaml 2>"$tmp/err"
+		timeout -s KILL 60 "$import" -o "$tmp/four" good.http.yaml 2>"$tmp/err"
 		status=$?
 		echo '# after' >&4
 	} 4>"$tmp/got"
@@ -355,7 +355,7 @@ if wanted "$name"; then
 	echo '# precious' >"$tmp/limit/out.cfg"
 	(
 		ulimit -f 0
-		timeout -s KILL 20 "$import" -q -o "$tmp/limit/out.cfg" good.http.yaml 2>&1
+		timeout -s KILL 60 "$import" -q -o "$tmp/limit/out.cfg" good.http.yaml 2>&1
 	) | cat >"$tmp/got"
 	{ ls -A "$tmp/limit"; cat "$tmp/limit/out.cfg"; } >>"$tmp/got"
 	printf '%s\n' "meshshim-import: $tmp/limit/out.cfg: File too large" out.cfg '# precious' >"$tmp/want"
@@ -376,7 +376,7 @@ if wanted "$name"; then
 		printf '"\n'
 	} >"$tmp/big.yaml"
 	for signal in TERM INT HUP; do
-		timeout -s KILL 20 sh -c 'trap - INT; exec "$@"' sh "$import" -q -o "$tmp/signal/out.cfg" \
+		timeout -s KILL 60 sh -c 'trap - INT; exec "$@"' sh "$import" -q -o "$tmp/signal/out.cfg" \
 			"$tmp/big.yaml" 2>/dev/null &
 		i=0
 		while [ ! -e "$tmp/signal"/out.cfg.* ] && [ $i -lt 100000 ] && kill -0 $! 2>/dev/null; do
@@ -397,7 +397,7 @@ meshshim-import: $tmp/none/out.cfg: No such file or directory
 OUT
 name="a full disk"
 if wanted "$name" && [ -e /dev/full ]; then
-	timeout -s KILL 20 "$import" -q good.http.yaml >/dev/full 2>"$tmp/got"
+	timeout -s KILL 60 "$import" -q good.http.yaml >/dev/full 2>"$tmp/got"
 	status=$?
 	echo "meshshim-import: standard output: No space left on device" >"$tmp/want"
 	same "$name" 1

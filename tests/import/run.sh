@@ -57,14 +57,14 @@ expect() {
 	shift 2
 	cat >"$tmp/want"
 	wanted "$name" || return
-	timeout -s KILL 20 "$import" "$@" >"$tmp/got" 2>&1 </dev/null
+	timeout -s KILL 60 "$import" "$@" >"$tmp/got" 2>&1 </dev/null
 	status=$?
 	same "$name" "$want"
 }
 
 # usable NAME FILE: a rule file in which meshshim-check finds no error.
 usable() {
-	timeout -s KILL 20 "$check" -q "$2" >"$tmp/got" 2>&1
+	timeout -s KILL 60 "$check" -q "$2" >"$tmp/got" 2>&1
 	status=$?
 	: >"$tmp/want"
 	same "$1" 0
@@ -74,7 +74,7 @@ usable() {
 for file in good.*.yaml; do
 	wanted "$file" || continue
 	base=${file%.yaml}
-	timeout -s KILL 20 "$import" "$file" >"$tmp/$base.cfg" 2>"$tmp/got"
+	timeout -s KILL 60 "$import" "$file" >"$tmp/$base.cfg" 2>"$tmp/got"
 	status=$?
 	cat "$base.out" >"$tmp/want" 2>/dev/null || : >"$tmp/want"
 	same "$file" 0
@@ -92,9 +92,9 @@ done
 for file in *.explain; do
 	wanted "$file" || continue
 	read -r yaml args <"$file"
-	timeout -s KILL 20 "$import" -q -o "$tmp/rules.cfg" "$yaml" ||
+	timeout -s KILL 60 "$import" -q -o "$tmp/rules.cfg" "$yaml" ||
 		{ fail "$file: $yaml is not imported"; continue; }
-	eval "timeout -s KILL 20 \"\$check\" -q --format json --explain $args \"\$tmp/rules.cfg\"" >"$tmp/got" 2>&1
+	eval "timeout -s KILL 60 \"\$check\" -q --format json --explain $args \"\$tmp/rules.cfg\"" >"$tmp/got" 2>&1
 	missing=
 	sed 1d "$file" >"$tmp/lines"
 	while IFS= read -r line; do
