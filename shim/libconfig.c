@@ -2,8 +2,11 @@
 /*
  * Debian's static libconfig is not position independent, so it cannot be linked in as OpenSSL is.
  * dlopen(3) with RTLD_DEEPBIND makes the library find its own functions before the program's, and
- * RTLD_LOCAL keeps it out of everybody else's sight. AddressSanitizer ends a program that
- * uses RTLD_DEEPBIND; there the library is opened without.
+ * RTLD_LOCAL keeps it out of everybody else's sight. Where the allocator is not libc's the library
+ * is opened without RTLD_DEEPBIND: strdup(3) takes memory from the program's allocator, and bound
+ * deeply libconfig would give it to libc's free(3). (The sanitizers end a program that uses
+ * RTLD_DEEPBIND at all.) What is left to go wrong then is a program that has an allocator and
+ * exports functions under libconfig's names.
  *
  * No lock, not even pthread_once(3): dlopen(3) holds the loader's lock, and another thread may be
  * inside a dlopen(3) of its own whose constructors look up names through our hooks. Threads that
@@ -14,6 +17,7 @@
 #include <dlfcn.h>
 #include <libconfig.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,13 +98,23 @@ struct library {
 
 static _Atomic(struct library *) library;
 
+/* Whether somebody took libc's place as the allocator: the program (Chromium, all with jemalloc
+ * inside), a preloaded library, a sanitizer's runtime. */
+static bool is_foreign_allocator(void)
+{
+	void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	bool foreign = libc && dlsym(libc, "free") != dlsym(RTLD_DEFAULT, "free");
+
+	if (libc)
+		dlclose(libc);
+	return foreign;
+}
+
 static void *open_library(void)
 {
 	int flags = RTLD_NOW | RTLD_LOCAL;
 
-	/* The sanitizers' runtimes end a process that asks for it. */
-	if (!dlsym(RTLD_DEFAULT, "__asan_init") && !dlsym(RTLD_DEFAULT, "__tsan_init") &&
-	    !dlsym(RTLD_DEFAULT, "__msan_init"))
+	if (!is_foreign_allocator())
 		flags |= RTLD_DEEPBIND;
 	return dlopen(LIBRARY, flags);
 }

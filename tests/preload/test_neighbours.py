@@ -19,6 +19,18 @@ def hostile(t):
     server.only_requests(2)
 
 
+@harness.test()
+def allocator(t):
+    """A program with an allocator of its own: whatever is allocated is freed by the same one."""
+    if t.san:
+        raise harness.Skip('the sanitizer is the allocator')
+    server = origin.Nginx(t)
+    rules = t.rules(mesh.founding(server.port, t.pki.cert('ca'), match=MATCH))
+    out = t.succeed([t.guest('allocator'), 'webserver', 80, origin.BODY], rules=rules)
+    t.contains(out, 'all of it our own', 'stdout')
+    server.only_requests(1)
+
+
 NODE = '''
 const crypto = require('crypto'), fs = require('fs'), http = require('http'),
     https = require('https');
