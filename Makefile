@@ -56,8 +56,8 @@ so-ldflags  := -shared -Wl,-soname,libmeshshim.so -Wl,--version-script=$(B)/mesh
 # --- what is built ---------------------------------------------------------
 rules-src  := $(wildcard rules/*.c)
 shim-src   := $(wildcard shim/*.c shim/bridge/*.c)
-# What the unit tests can link: everything that interposes nothing.
-core-src   := $(filter-out shim/init.c shim/hook_%.c,$(shim-src))
+# What the unit tests can link: everything that interposes nothing, and the tools' reader of ELF.
+core-src   := $(filter-out shim/init.c shim/hook_%.c,$(shim-src)) tools/program_elf.c
 tool-src   := $(wildcard tools/*.c)
 unit-src   := $(wildcard tests/unit/*.c)
 guest-src  := $(wildcard tests/preload/*.c)
@@ -97,10 +97,10 @@ $(so): $(call obj,$(shim-src)) $(B)/librules.a $(llhttp-obj) $(B)/meshshim.map
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(so-ldflags) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) \
 	    -Wl,-Bstatic -lssl -lcrypto -lpcre2-8 -Wl,-Bdynamic $(LDLIBS)
 
-$(check): $(call obj,$(filter tools/meshshim-check.c tools/check_%.c,$(tool-src))) $(B)/librules.a
+$(check): $(call obj,$(filter tools/meshshim-check.c tools/check_%.c tools/program%.c,$(tool-src))) $(B)/librules.a
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lconfig -lpcre2-8 $(LDLIBS)
 
-$(wrapper): $(call obj,$(filter tools/meshshim.c tools/program.c,$(tool-src))) $(B)/librules.a
+$(wrapper): $(call obj,$(filter tools/meshshim.c tools/program.c tools/program_elf.c,$(tool-src))) $(B)/librules.a
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lconfig -lpcre2-8 $(LDLIBS)
 
 $(import): $(call obj,$(filter tools/meshshim-import.c tools/import_%.c tools/check_quote.c,$(tool-src))) $(B)/librules.a

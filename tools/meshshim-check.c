@@ -15,6 +15,7 @@
 #include "rules/dump.h"
 #include "rules/graph.h"
 #include "rules/keys.h"
+#include "tools/check_app.h"
 #include "tools/check_explain.h"
 #include "tools/check_json.h"
 #include "tools/check_quote.h"
@@ -30,12 +31,14 @@ enum mode {
 	MODE_EXPLAIN,
 	MODE_DUMP,
 	MODE_GRAPH,
+	MODE_APP,
 };
 
 struct options {
 	bool strict, json, quiet;
 	enum mode mode;
-	char *paths; /* colon-separated; malloc'd */
+	char *paths;	 /* colon-separated; malloc'd */
+	const char *app; /* --app's program */
 	struct explain_request request;
 };
 
@@ -44,6 +47,7 @@ static const char usage_text[] =
     "       meshshim-check --explain [METHOD] URL [-H 'Name: value']... [RULES...]\n"
     "       meshshim-check --dump [--format text|json] [RULES...]\n"
     "       meshshim-check --graph [RULES...]\n"
+    "       meshshim-check --app [--format text|json] [-q] PROGRAM\n"
     "       meshshim-check --keys\n"
     "\n"
     "Validates rule files, or explains what would happen to a request. RULES are files and\n"
@@ -51,17 +55,18 @@ static const char usage_text[] =
     "\n"
     "  --strict              warnings count as errors\n"
     "  --format text|json    json: on standard output, for programs\n"
-    "  -q, --quiet           errors only\n"
+    "  -q, --quiet           errors only; no notes\n"
     "  --explain             say where a request would go, and why; nothing is sent\n"
     "  -H 'Name: value'      a header of that request\n"
     "  --dump                the rule set as read: a rule file in canonical form, or JSON\n"
     "  --graph               hosts, routes, destinations and TLS, for Graphviz (dot)\n"
+    "  --app                 say whether a program can be intercepted, and why not\n"
     "  --keys                list the keys that rule files may hold\n"
     "  -h, --help            this text\n"
     "  --version             the version\n"
     "\n"
-    "Exit status: 0 the rules have no errors (for --explain, --dump, --graph: can be used),\n"
-    "1 they have, 2 wrong usage.\n";
+    "Exit status: 0 the rules have no errors (for --explain, --dump, --graph: can be used; for\n"
+    "--app: the program can be intercepted), 1 they have (it cannot), 2 wrong usage.\n";
 
 static int usage_error(const char *what, const char *detail)
 {
@@ -139,6 +144,7 @@ static int answer(const struct rules *rules, struct options *options)
 	case MODE_GRAPH:
 		return rules_graph(rules, stdout);
 	case MODE_VALIDATE:
+	case MODE_APP:
 		break;
 	}
 	return 0;
@@ -171,11 +177,12 @@ static int run(struct options *options)
 	}
 	rules_unref(rules);
 	diags_release(&diags);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		perror("meshshim-check: standard output");
-		status = EXIT_ERRORS;
-	}
 	return status;
+}
+
+static int run_app(const struct options *options)
+{
+	return app_report(options->app, options->json, options->quiet) ? EXIT_USABLE : EXIT_ERRORS;
 }
 
 /* ---- command line ------------------------------------------------------------------------- */
@@ -262,6 +269,12 @@ static int take_positional(struct options *options, char *const *args, int n, ch
 		if (wrong)
 			return usage_error(wrong, headers[i]);
 	}
+	if (options->mode == MODE_APP) {
+		if (n != 1)
+			return usage_error("--app needs one program", NULL);
+		options->app = args[0];
+		return EXIT_USABLE;
+	}
 	return take_paths(options, args + used, n - used);
 }
 
@@ -279,6 +292,7 @@ enum {
 	OPTION_EXPLAIN,
 	OPTION_DUMP,
 	OPTION_GRAPH,
+	OPTION_APP,
 	OPTION_KEYS,
 	OPTION_VERSION,
 };
@@ -287,10 +301,12 @@ static int set_mode(struct options *options, int option)
 {
 	enum mode mode = option == OPTION_EXPLAIN ? MODE_EXPLAIN
 			 : option == OPTION_DUMP  ? MODE_DUMP
-						  : MODE_GRAPH;
+			 : option == OPTION_GRAPH ? MODE_GRAPH
+						  : MODE_APP;
 
 	if (options->mode != MODE_VALIDATE && options->mode != mode)
-		return usage_error("only one of --explain, --dump and --graph can be given", NULL);
+		return usage_error("only one of --explain, --dump, --graph and --app can be given",
+				   NULL);
 	options->mode = mode;
 	return EXIT_USABLE;
 }
@@ -302,6 +318,7 @@ static const struct option long_options[] = {
     {"explain", no_argument, NULL, OPTION_EXPLAIN},
     {"dump", no_argument, NULL, OPTION_DUMP},
     {"graph", no_argument, NULL, OPTION_GRAPH},
+    {"app", no_argument, NULL, OPTION_APP},
     {"keys", no_argument, NULL, OPTION_KEYS},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -329,6 +346,7 @@ static int parse_options(int argc, char **argv, struct options *options, char **
 		case OPTION_EXPLAIN:
 		case OPTION_DUMP:
 		case OPTION_GRAPH:
+		case OPTION_APP:
 			if (set_mode(options, option) != EXIT_USABLE)
 				return EXIT_USAGE;
 			break;
@@ -368,7 +386,11 @@ int main(int argc, char **argv)
 	else
 		goto out;
 	if (status == EXIT_USABLE)
-		status = run(&options);
+		status = options.app ? run_app(&options) : run(&options);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		perror("meshshim-check: standard output");
+		status = EXIT_ERRORS;
+	}
 out:
 	free(options.request.target);
 	free(options.paths);

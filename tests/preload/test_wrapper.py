@@ -20,7 +20,7 @@ def wrap(t, *args, env=None, wrapper=None, **options):
 def compile_c(t, name, source, *flags):
     """A program made for one test, without the build's flags."""
     (t.dir / f'{name}.c').write_text(source)
-    subprocess.run([os.environ.get('CC', 'gcc'), *flags, '-o', t.dir / name, t.dir / f'{name}.c'],
+    subprocess.run([os.environ.get('CC', 'gcc'), t.dir / f'{name}.c', *flags, '-o', t.dir / name],
                    check=True, cwd=t.dir)
     return t.dir / name
 
@@ -188,7 +188,7 @@ def other_kinds_of_programs(t):
             ('musl', ls.replace(loader, musl), 'musl'),
             ('machine', ls[:18] + b'\xb7\0' + ls[20:] if ls[18] != 0xb7 else
              ls[:18] + b'\x3e\0' + ls[20:], 'another machine'),
-            ('class', ls[:4] + bytes([3 - ls[4]]) + ls[5:], 'another machine or word size'),
+            ('class', ls[:4] + bytes([3 - ls[4]]) + ls[5:], 'another word size'),
             ('text', b'echo hello\n', 'neither'),
             ('short', ls[:100], 'broken'),
             ('core', ls[:16] + b'\4\0' + ls[18:], 'no executable'),

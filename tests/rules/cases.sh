@@ -419,7 +419,7 @@ OUT
 for pair in "--dump --explain" "--dump --graph" "--graph --explain"; do
 	# shellcheck disable=SC2086
 	expect "$pair" 2 $pair good.founding.cfg <<'OUT'
-meshshim-check: only one of --explain, --dump and --graph can be given
+meshshim-check: only one of --explain, --dump, --graph and --app can be given
 Try 'meshshim-check --help'.
 OUT
 done
