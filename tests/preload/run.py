@@ -29,6 +29,7 @@ import pki
 
 WORKERS = 2
 PASS, FAIL, SKIP = 0, 1, 77
+HELPERS = ('run.py', 'harness.py', 'origin.py')
 
 
 class Timeout(BaseException):
@@ -74,7 +75,7 @@ def run_case(case, build, directory, authority, long):
 def where(failure):
     """file:line of the test that failed, not of the helper that found out."""
     frames = [frame for frame in traceback.extract_tb(failure.__traceback__)
-              if 'test_' in os.path.basename(frame.filename)]
+              if os.path.basename(frame.filename) not in HELPERS]
     return ', '.join(f'{os.path.basename(frame.filename)}:{frame.lineno}' for frame in frames)
 
 
@@ -143,8 +144,9 @@ def report(case, status, text, seconds):
     sys.stdout.flush()
 
 
-def run_all(cases, build, top, authority, long):
-    """Run the cases, WORKERS at a time. Returns how many passed, failed and were skipped."""
+def run_all(cases, build, top, authority, long, report):
+    """Run the cases, WORKERS at a time, and report each. Returns how many passed, failed and were
+    skipped."""
     counts = {PASS: 0, FAIL: 0, SKIP: 0}
     waiting = list(enumerate(cases))[::-1]
     selector = selectors.DefaultSelector()
@@ -175,22 +177,13 @@ def run_all(cases, build, top, authority, long):
     return counts
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--long', action='store_true', help='tests that take longer, too')
-    parser.add_argument('build', help='where libmeshshim.so is')
-    options = parser.parse_args()
-
-    shim = os.path.join(options.build, 'libmeshshim.so')
+def run(cases, build, long, report):
+    """Run the cases in directories of their own and print how many passed. Returns an exit
+    status."""
+    shim = os.path.join(build, 'libmeshshim.so')
     if not os.path.exists(shim):
         print(f'{shim}: no such file')
         return 2
-    here = pathlib.Path(__file__).resolve().parent
-    for path in sorted(here.glob('test_*.py')):
-        importlib.import_module(path.stem)
-    only = os.environ.get('T') or ''
-    cases = [case for case in harness.CASES if only in case.name and case.long <= options.long]
-
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     top = tempfile.mkdtemp(prefix='meshshim-test-')
     try:
@@ -200,11 +193,25 @@ def main():
         except (OSError, subprocess.CalledProcessError) as error:
             print(f'openssl could not make the certificates: {error}')
             return 1
-        counts = run_all(cases, options.build, top, authority, options.long)
+        counts = run_all(cases, build, top, authority, long, report)
     finally:
         shutil.rmtree(top, ignore_errors=True)
     print(f'{counts[PASS]} passed, {counts[FAIL]} failed, {counts[SKIP]} skipped')
     return 1 if counts[FAIL] else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--long', action='store_true', help='tests that take longer, too')
+    parser.add_argument('build', help='where libmeshshim.so is')
+    options = parser.parse_args()
+
+    here = pathlib.Path(__file__).resolve().parent
+    for path in sorted(here.glob('test_*.py')):
+        importlib.import_module(path.stem)
+    only = os.environ.get('T') or ''
+    cases = [case for case in harness.CASES if only in case.name and case.long <= options.long]
+    return run(cases, options.build, options.long, report)
 
 
 if __name__ == '__main__':
