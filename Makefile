@@ -5,6 +5,8 @@
 #   make demo            the founding scenario, live, on loopback
 #   make check           build and run the tests
 #   make check-long      tests that take longer
+#   make check-programs  a table: each installed program with and without the library
+#   make deps-programs   install the programs for that
 #   make bench           what rule sets cost, by their size
 #   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
 #   make uninstall       remove what install put there
@@ -188,6 +190,9 @@ check-long: $(with-deps)
 check-preload-long: all $(guests)
 	$(call say,TEST,preload-long) tests/preload/run.py --long $(B)
 
+check-programs: all
+	$(if $(SAN),@echo "  SKIP  programs: most of them do not bear a sanitizer's runtime",$(call say,TEST,programs) tests/programs/run.py $(B))
+
 bench: $(B)/tests/bench/bench_rules
 	$(Q)$(B)/tests/bench/bench_rules
 
@@ -236,8 +241,14 @@ demo: $(with-deps)
 deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libyaml-dev libpcre2-dev uthash-dev node-llhttp
 deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
 
-deps:
-	@missing=$$(for p in $(deps-build) $(deps-test); do \
+# Clients of all kinds, for check-programs.
+programs   := apache2-utils busybox chromium git golang-go libwww-perl musl-tools openjdk-17-jdk-headless perl \
+    python3-requests socat wrk
+
+deps: packages := $(deps-build) $(deps-test)
+deps-programs: packages := $(deps-build) $(deps-test) $(programs)
+deps deps-programs:
+	@missing=$$(for p in $(packages); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	test -n "$$missing" || exit 0; \
 	command -v apt-get >/dev/null || { echo "please install, under Debian's names:" $$missing; exit 1; }; \
@@ -270,7 +281,7 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,21s/^# \{0,1\}//p' Makefile
+	@sed -n '3,23s/^# \{0,1\}//p' Makefile
 
 .PHONY: all bench check check-all check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
-    check-layers check-install demo deps install uninstall clean help FORCE
+    check-layers check-install check-programs demo deps deps-programs install uninstall clean help FORCE

@@ -17,6 +17,7 @@ class Pki:
     unknown   for raw.githubusercontent.com, by an authority that nobody trusts
     client    a client's, by ca
     local     for localhost and 127.0.0.1, by ca
+    secure    for secure.example and 127.0.0.1, by ca
     """
 
     def __init__(self, directory):
@@ -30,6 +31,7 @@ class Pki:
         self._leaf('unknown', 'stranger', f'DNS:{HOST}')
         self._leaf('client', 'ca', 'DNS:client.example', usage='clientAuth')
         self._leaf('local', 'ca', 'DNS:localhost,IP:127.0.0.1')
+        self._leaf('secure', 'ca', 'DNS:secure.example,IP:127.0.0.1')
 
     def cert(self, name):
         return self.dir / f'{name}.pem'

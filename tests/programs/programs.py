@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs of the matrix that can be intercepted, and what each of them does."""
+
+import os
+import socket
+import struct
+import subprocess
+import threading
+
+import harness
+from matrix import CLIENTS, MESH, OUTSIDE, TLS, SECURE, installed, row
+
+EVERYWHERE = (MESH, TLS, OUTSIDE)
+PLAIN = (MESH, OUTSIDE)
+
+
+# --- command line clients ---------------------------------------------------
+
+@row('curl', 'curl', lanes=EVERYWHERE)
+def curl(t, at):
+    options = ['-sS', '-i', '--max-time', '30'] + (['--cacert', at.ca] if at.lane == TLS else [])
+    return at.run(['curl', *options, f'{at.url}/text', f'{at.url}/nothing', '--next', *options,
+                   '-d', 'a=1&b=2', f'{at.url}/echo', '--next', *options, '-I', f'{at.url}/big'])
+
+
+@row('wget', 'wget', lanes=EVERYWHERE)
+def wget(t, at):
+    ca = ['--ca-certificate', at.ca] if at.lane == TLS else []
+    return at.run(['wget', '-q', '-T', '30', '-t', '1', *ca, '-O', '-', f'{at.url}/text',
+                   f'{at.url}/big'])
+
+
+@row('busybox wget', 'busybox', '--help', lanes=PLAIN)
+def busybox(t, at):
+    return at.run(['busybox', 'wget', '-q', '-O', '-', f'{at.url}/text'])
+
+
+def raw_request(at, path='/text'):
+    return f'GET {path} HTTP/1.1\r\nHost: {at.host}\r\nConnection: close\r\n\r\n'
+
+
+@row('bash /dev/tcp', 'bash', lanes=PLAIN)
+def bash(t, at):
+    script = 'exec 3<>"/dev/tcp/$0/$1"; printf "%s" "$2" >&3; cat <&3'
+    return at.run(['bash', '-c', script, at.host, at.port, raw_request(at)])
+
+
+@row('socat', 'socat', '-V', lanes=PLAIN)
+def socat(t, at):
+    return at.run(['socat', '-t', '30', '-', f'TCP:{at.host}:{at.port}'],
+                  stdin=raw_request(at).encode())
+
+
+@row('openssl s_client', 'openssl', 'version', lanes=(TLS,))
+def s_client(t, at):
+    return at.run(['openssl', 's_client', '-connect', f'{at.host}:{at.port}', '-servername', SECURE,
+                   '-verify_hostname', SECURE, '-verify_return_error', '-CAfile', at.ca, '-quiet'],
+                  stdin=raw_request(at).encode())
+
+
+@row('git clone', 'git', lanes=PLAIN)
+def git(t, at):
+    """Over the "dumb" protocol: files of a repository as any web server has them."""
+    config = {'GIT_CONFIG_NOSYSTEM': '1', 'GIT_TERMINAL_PROMPT': '0', 'GIT_AUTHOR_NAME': 'a',
+              'GIT_AUTHOR_EMAIL': 'a@example', 'GIT_COMMITTER_NAME': 'a',
+              'GIT_COMMITTER_EMAIL': 'a@example'}
+    if not at.shim:
+        script = '''set -e; git init -q -b main work; cd work
+            for n in 1 2 3; do seq $((n * 1000)) >file$n; git add .; git commit -q -m $n; done
+            git clone -q --bare . "$0/repo.git"; cd "$0/repo.git"; git update-server-info'''
+        t.succeed(['sh', '-c', script, at.site.root], env=config)
+    return at.run(['sh', '-c', 'git -c http.maxRequests=1 clone -q "$0/repo.git" c && git -C c log --format="%H %s" && '
+                   'git -C c fsck --full --no-progress && cd c && cat *', at.url], env=config)
+
+
+# --- load generators --------------------------------------------------------
+
+def only(*parts):
+    """The lines that hold one of these."""
+    return lambda text: [line for line in text.splitlines() if any(p in line for p in parts)]
+
+
+@row('ab', 'ab', '-V', lanes=PLAIN, clean=only('Complete requests', 'Failed', 'Non-2xx',
+                                               'Document Length', 'HTML transferred', 'apr_'))
+def ab(t, at):
+    return at.run(['ab', '-n', '200', '-c', '8', '-s', '30', f'{at.url}/text'])
+
+
+@row('ab -k', 'ab', '-V', clean=only('Complete requests', 'Failed', 'Non-2xx', 'Document Length',
+                                     'HTML transferred', 'apr_', 'Keep-Alive'))
+def ab_keep_alive(t, at):
+    return at.run(['ab', '-k', '-n', '200', '-c', '8', '-s', '30', f'{at.url}/text'])
+
+
+@row('wrk', 'wrk', '-v', lanes=PLAIN, distinct=True, clean=only('Socket errors', 'Non-2xx'))
+def wrk(t, at):
+    return at.run(['wrk', '-t', '2', '-c', '8', '-d', '1s', f'{at.url}/text'])
+
+
+# --- Python -----------------------------------------------------------------
+
+@row('python3 urllib', 'python3', lanes=EVERYWHERE)
+def python_urllib(t, at):
+    ca = [at.ca] if at.lane == TLS else []
+    return at.run([harness.PYTHON, CLIENTS / 'python_urllib.py', at.url, *ca])
+
+
+@row('python3 http.client', 'python3', lanes=PLAIN)
+def python_http_client(t, at):
+    return at.run([harness.PYTHON, CLIENTS / 'python_http_client.py', at.host, at.port])
+
+
+def has_requests(t):
+    if t.run([harness.PYTHON, '-c', 'import requests']).status:
+        raise harness.Skip('python3-requests is not installed (make deps-programs)')
+
+
+@row('python3 requests', 'python3', lanes=PLAIN, needs=has_requests)
+def python_requests(t, at):
+    return at.run([harness.PYTHON, CLIENTS / 'python_requests.py', at.url])
+
+
+@row('python3 asyncio', 'python3', lanes=PLAIN)
+def python_asyncio(t, at):
+    return at.run([harness.PYTHON, CLIENTS / 'python_asyncio.py', at.host, at.port])
+
+
+@row('python3 subprocess', 'python3', lanes=PLAIN)
+def python_subprocess(t, at):
+    return at.run([harness.PYTHON, CLIENTS / 'python_subprocess.py', at.url])
+
+
+# --- Node.js ----------------------------------------------------------------
+
+@row('node http, https beside it', 'node', lanes=PLAIN, also={'own'})
+def node_http(t, at):
+    return at.run(['node', CLIENTS / 'node_http.js', at.url, at.other_url, at.ca])
+
+
+@row('node https', 'node', lanes=(TLS,))
+def node_https(t, at):
+    return at.run(['node', CLIENTS / 'node_https.js', at.url, at.ca])
+
+
+@row('node fetch', 'node', lanes=PLAIN)
+def node_fetch(t, at):
+    return at.run(['node', CLIENTS / 'node_fetch.js', at.url])
+
+
+class Dns:
+    """A name server that knows one address, 127.0.0.1."""
+
+    def __init__(self, t):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(('127.0.0.1', 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+        t.defer(self.socket.close)
+
+    def serve(self):
+        while True:
+            try:
+                query, client = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            end = query.index(b'\0', 12) + 5
+            head = query[:2] + struct.pack('>HHHHH', 0x8580, 1, 1, 0, 0)
+            answer = b'\xc0\x0c' + struct.pack('>HHIH', 1, 1, 60, 4) + bytes((127, 0, 0, 1))
+            self.socket.sendto(head + query[12:end] + answer, client)
+
+
+@row('node dns.resolve', 'node', lanes=(OUTSIDE,))
+def node_dns(t, at):
+    return at.run(['node', CLIENTS / 'node_dns.js', Dns(t).port, at.url])
+
+
+@row('node worker_threads', 'node', lanes=PLAIN)
+def node_workers(t, at):
+    return at.run(['node', CLIENTS / 'node_workers.js', at.url])
+
+
+@row('node cluster', 'node', lanes=PLAIN)
+def node_cluster(t, at):
+    return at.run(['node', CLIENTS / 'node_cluster.js', at.url])
+
+
+# --- Java, Perl -------------------------------------------------------------
+
+def has_compiler(t):
+    installed('javac')
+
+
+def java(at, source):
+    return at.run(['java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', CLIENTS / source, at.url])
+
+
+@row('java HttpURLConnection', 'java', '-version', lanes=PLAIN, needs=has_compiler)
+def java_url_connection(t, at):
+    return java(at, 'UrlConnection.java')
+
+
+@row('java HttpClient', 'java', '-version', lanes=PLAIN, needs=has_compiler)
+def java_client(t, at):
+    return java(at, 'Client.java')
+
+
+@row('perl HTTP::Tiny', 'perl', lanes=PLAIN)
+def perl_tiny(t, at):
+    # The order of its fields is that of a hash.
+    return at.run(['perl', CLIENTS / 'http_tiny.pl', at.url],
+                  env={'PERL_HASH_SEED': '0', 'PERL_PERTURB_KEYS': '0'})
+
+
+def has_lwp(t):
+    if t.run(['perl', '-MLWP::UserAgent', '-e1']).status:
+        raise harness.Skip('libwww-perl is not installed (make deps-programs)')
+
+
+@row('perl LWP', 'perl', lanes=PLAIN, needs=has_lwp)
+def perl_lwp(t, at):
+    return at.run(['perl', CLIENTS / 'lwp.pl', at.url])
+
+
+# --- nginx as a client ------------------------------------------------------
+
+@row('nginx proxy_pass', 'nginx', '-v', lanes=PLAIN)
+def nginx(t, at):
+    """It inherits the socket that its clients are waiting on (as in origin.py)."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(at.dir / 'socket'))
+        listener.listen(64)
+        (at.dir / 'nginx.conf').write_text(f'''
+            daemon off;
+            worker_processes 2;
+            {'user root;' if os.getuid() == 0 else ''}
+            pid nginx.pid;
+            events {{ worker_connections 256; }}
+            http {{
+                {' '.join(f'{kind}_temp_path {kind};' for kind in
+                          ('client_body', 'proxy', 'fastcgi', 'scgi', 'uwsgi'))}
+                access_log off;
+                upstream there {{ server {at.host}:{at.port}; keepalive 4; }}
+                server {{
+                    listen unix:{at.dir}/socket;
+                    location / {{
+                        proxy_pass http://there;
+                        proxy_http_version 1.1;
+                        proxy_set_header Host {at.host};
+                        proxy_set_header Connection "";
+                    }}
+                }}
+            }}
+        ''')
+        fd = listener.fileno()
+        process = at.start(['nginx', '-p', at.dir, '-c', 'nginx.conf', '-e', 'error.log'],
+                           env={'NGINX': f'{fd};'}, pass_fds=[fd], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    t.logs.append(at.dir / 'error.log')
+    result = t.run(['curl', '-sS', '--max-time', '30', '--unix-socket', at.dir / 'socket',
+                    *(f'http://x/{path}' for path in ('text', 'big', 'nothing')),
+                    '--data-binary', 'some text', 'http://x/echo'])
+    harness.end(process)
+    return result
+
+
+# --- a browser --------------------------------------------------------------
+
+CHROMIUM = ['chromium', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
+            '--disable-background-networking', '--disable-component-update', '--disable-sync',
+            '--disable-extensions', '--disable-breakpad', '--timeout=60000', '--dump-dom']
+
+
+def browse(t, at, run, *flags):
+    """A page with a script. Without the shim Chromium maps the name by itself, as pages of names
+    and pages of addresses are not treated alike."""
+    direct = [] if at.shim else [f'--host-resolver-rules=MAP webserver {at.host}:{at.port}']
+    result = run([*CHROMIUM, *flags, *direct, f'--user-data-dir={at.dir}/profile',
+                  'http://webserver/page'])
+    result.err = ''     # of D-Bus and GPUs, with times and process ids
+    t.contains(result.out, '200 External Service 1', 'the page')
+    return result
+
+
+@row('chromium', 'chromium')
+def chromium(t, at):
+    return browse(t, at, at.run, '--no-sandbox')
+
+
+@row('chromium in its sandbox', 'chromium')
+def chromium_in_sandbox(t, at):
+    """It ends when it cannot have one."""
+    if at.run_as_nobody(['unshare', '-U', 'true']).status:
+        raise harness.Skip('no user namespaces for its sandbox here')
+    return browse(t, at, at.run_as_nobody)

@@ -1,0 +1,63 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The matrix of programs: run.py BUILD_DIR
+
+Each program that is installed, with and without libmeshshim.so, against one origin on loopback; and
+programs that cannot be intercepted, of which meshshim-check --app has to say so. Prints a table and
+fails on a difference. T=text runs only rows whose name or lane contains it.
+"""
+
+import os
+import pathlib
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'preload'))
+
+import harness
+import run as preload
+
+import matrix
+import programs
+import refused
+
+FORMAT = '{:<28} {:<16} {:<8} {}'
+
+
+def report(case, status, text, seconds):
+    """One line of the table, with the log of a row that failed."""
+    row = case.row
+    told = dict(line.split(': ', 1) for line in text.splitlines()
+                if line.startswith(('VERSION: ', 'SKIP: ', 'RESULT: ')))
+    if status == preload.PASS:
+        result = told.get('RESULT', 'the same')
+    elif status == preload.SKIP:
+        result = f'skipped: {told.get("SKIP")}'
+    else:
+        result = 'DIFFERENT'
+    print(FORMAT.format(row.name, told.get('VERSION', '-'), row.lane, f'{result} ({seconds:.1f} s)'))
+    if status not in (preload.PASS, preload.SKIP):
+        for line in text.splitlines():
+            print(f'      {line}')
+    sys.stdout.flush()
+
+
+def case_of(row):
+    test = refused.refused if row.lane == matrix.REFUSED else matrix.same
+    case = harness.Case(f'{row.name} {row.lane}', test, (row,), 120, False)
+    case.row = row
+    return case
+
+
+def main():
+    if len(sys.argv) != 2:
+        print(__doc__.splitlines()[0])
+        return 2
+    only = os.environ.get('T') or ''
+    cases = [case for case in map(case_of, matrix.ROWS) if only in case.name]
+    print(FORMAT.format('PROGRAM', 'VERSION', 'LANE', 'RESULT'))
+    return preload.run(cases, sys.argv[1], False, report)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
