@@ -84,7 +84,7 @@ class At:
             self.options['rules'] = t.rules(rules(t, site))
 
     def run(self, argv, **options):
-        return self.t.run(argv, **{'cwd': self.dir, 'timeout': 60, **self.options, **options})
+        return self.t.run(argv, **{'cwd': self.dir, 'timeout': 120, **self.options, **options})
 
     def start(self, argv, **options):
         return self.t.start(argv, **{'cwd': self.dir, **self.options, **options})

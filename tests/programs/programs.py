@@ -18,7 +18,7 @@ PLAIN = (MESH, OUTSIDE)
 
 @row('curl', 'curl', lanes=EVERYWHERE)
 def curl(t, at):
-    options = ['-sS', '-i', '--max-time', '30'] + (['--cacert', at.ca] if at.lane == TLS else [])
+    options = ['-sS', '-i', '--max-time', '60'] + (['--cacert', at.ca] if at.lane == TLS else [])
     return at.run(['curl', *options, f'{at.url}/text', f'{at.url}/nothing', '--next', *options,
                    '-d', 'a=1&b=2', f'{at.url}/echo', '--next', *options, '-I', f'{at.url}/big'])
 
@@ -26,7 +26,7 @@ def curl(t, at):
 @row('wget', 'wget', lanes=EVERYWHERE)
 def wget(t, at):
     ca = ['--ca-certificate', at.ca] if at.lane == TLS else []
-    return at.run(['wget', '-q', '-T', '30', '-t', '1', *ca, '-O', '-', f'{at.url}/text',
+    return at.run(['wget', '-q', '-T', '60', '-t', '1', *ca, '-O', '-', f'{at.url}/text',
                    f'{at.url}/big'])
 
 
@@ -83,13 +83,13 @@ def only(*parts):
 @row('ab', 'ab', '-V', lanes=PLAIN, clean=only('Complete requests', 'Failed', 'Non-2xx',
                                                'Document Length', 'HTML transferred', 'apr_'))
 def ab(t, at):
-    return at.run(['ab', '-n', '200', '-c', '8', '-s', '30', f'{at.url}/text'])
+    return at.run(['ab', '-n', '200', '-c', '8', '-s', '60', f'{at.url}/text'])
 
 
 @row('ab -k', 'ab', '-V', clean=only('Complete requests', 'Failed', 'Non-2xx', 'Document Length',
                                      'HTML transferred', 'apr_', 'Keep-Alive'))
 def ab_keep_alive(t, at):
-    return at.run(['ab', '-k', '-n', '200', '-c', '8', '-s', '30', f'{at.url}/text'])
+    return at.run(['ab', '-k', '-n', '200', '-c', '8', '-s', '60', f'{at.url}/text'])
 
 
 @row('wrk', 'wrk', '-v', lanes=PLAIN, distinct=True, clean=only('Socket errors', 'Non-2xx'))
@@ -256,7 +256,7 @@ def nginx(t, at):
                            env={'NGINX': f'{fd};'}, pass_fds=[fd], stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
     t.logs.append(at.dir / 'error.log')
-    result = t.run(['curl', '-sS', '--max-time', '30', '--unix-socket', at.dir / 'socket',
+    result = t.run(['curl', '-sS', '--max-time', '60', '--unix-socket', at.dir / 'socket',
                     *(f'http://x/{path}' for path in ('text', 'big', 'nothing')),
                     '--data-binary', 'some text', 'http://x/echo'])
     harness.end(process)

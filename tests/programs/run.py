@@ -44,7 +44,7 @@ def report(case, status, text, seconds):
 
 def case_of(row):
     test = refused.refused if row.lane == matrix.REFUSED else matrix.same
-    case = harness.Case(f'{row.name} {row.lane}', test, (row,), 120, False)
+    case = harness.Case(f'{row.name} {row.lane}', test, (row,), 300, False)
     case.row = row
     return case
 

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/http: client HOST PORT
+// The smallest client: client HOST PORT. Prints the answer to GET /text.
 package main
 
 import (
-	"fmt"
 	"io"
-	"net/http"
+	"net"
 	"os"
 )
 
 func main() {
-	answer, err := http.Get("http://" + os.Args[1] + ":" + os.Args[2] + "/text")
+	conn, err := net.Dial("tcp", net.JoinHostPort(os.Args[1], os.Args[2]))
+	if err == nil {
+		_, err = io.WriteString(conn, "GET /text HTTP/1.1\r\nHost: host\r\nConnection: close\r\n\r\n")
+	}
+	if err == nil {
+		_, err = io.Copy(os.Stdout, conn)
+	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		os.Stderr.WriteString(err.Error() + "\n")
 		os.Exit(1)
 	}
-	io.Copy(os.Stdout, answer.Body)
 }
