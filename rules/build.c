@@ -148,7 +148,7 @@ static void warn_hidden_service(struct rules *rules, struct diags *diags,
 static int add_clusters(struct rules *rules, struct service *service)
 {
 	const struct list *list = &service->entry->ports;
-	const struct service_port *ports = list->items;
+	struct service_port *ports = list->items;
 	size_t groups = 1 + (service->rule ? service->rule->n_subsets : 0);
 	const struct merged_subset *subset = NULL;
 

@@ -43,33 +43,76 @@ static bool selects(const struct subset *subset, const struct workload_entry *en
 	return true;
 }
 
-static int build_endpoints(struct region *region, const struct service *service,
-			   const struct service_port *port, const struct subset *subset,
-			   struct cluster *cluster)
+static struct endpoints *new_endpoints(struct region *region, const struct list *list,
+				       const struct service_port *port,
+				       const struct subset *subset)
 {
-	const struct list *list = &service->entry->endpoints;
 	const struct workload_entry *entries = list->items;
-	struct endpoint *endpoints =
-	    region_array(region, list->n ? list->n : 1, sizeof(*endpoints));
+	struct endpoints *endpoints = region_alloc(region, sizeof(*endpoints));
+	struct endpoint *items = region_array(region, list->n, sizeof(*items));
 
-	if (!endpoints)
-		return -1;
-	cluster->endpoints = endpoints;
+	if (!endpoints || !items)
+		return NULL;
 	for (size_t i = 0; i < list->n; i++) {
 		if (!entries[i].address.s || !selects(subset, &entries[i]))
 			continue;
-		endpoints[cluster->n_endpoints++] = (struct endpoint){
+		items[endpoints->n++] = (struct endpoint){
 		    .address = entries[i].address.s,
 		    .port = endpoint_port(&entries[i], port),
 		    .weight = entries[i].weight.set ? (uint32_t)entries[i].weight.value : 1,
 		};
 	}
+	endpoints->items = items;
+	endpoints->subset = subset;
+	return endpoints;
+}
+
+/* All hosts of an entry have the same endpoints. Each asks for its subsets in the same order, so that
+ * the next one is where the last one was found. */
+static const struct endpoints *shared_endpoints(struct region *region, const struct list *list,
+						struct service_port *port,
+						const struct subset *subset)
+{
+	struct endpoints *last = port->endpoints, *at = last ? last->next : NULL;
+
+	while (at && at->subset != subset && at != last)
+		at = at->next;
+	if (!at || at->subset != subset) {
+		at = new_endpoints(region, list, port, subset);
+		if (!at)
+			return NULL;
+		at->next = last ? last->next : at;
+		if (last)
+			last->next = at;
+	}
+	port->endpoints = at;
+	return at;
+}
+
+static int build_endpoints(struct region *region, const struct service *service,
+			   struct service_port *port, const struct subset *subset,
+			   struct cluster *cluster)
+{
+	const struct list *list = &service->entry->endpoints;
+	const struct endpoints *shared;
+	struct endpoint *own;
+
+	if (list->n) {
+		shared = shared_endpoints(region, list, port, subset);
+		cluster->endpoints = shared ? shared->items : NULL;
+		cluster->n_endpoints = shared ? shared->n : 0;
+		return shared ? 0 : -1;
+	}
 	/* The host itself, which has no labels that a subset could ask for. */
-	if (!list->n && !(subset && subset->labels.n) &&
-	    (cluster->resolution == RESOLUTION_DNS ||
-	     cluster->resolution == RESOLUTION_DNS_ROUND_ROBIN))
-		endpoints[cluster->n_endpoints++] =
-		    (struct endpoint){service->host, endpoint_port(NULL, port), 1};
+	if ((subset && subset->labels.n) || (cluster->resolution != RESOLUTION_DNS &&
+					     cluster->resolution != RESOLUTION_DNS_ROUND_ROBIN))
+		return 0;
+	own = region_alloc(region, sizeof(*own));
+	if (!own)
+		return -1;
+	*own = (struct endpoint){service->host, endpoint_port(NULL, port), 1};
+	cluster->endpoints = own;
+	cluster->n_endpoints = 1;
 	return 0;
 }
 
@@ -221,7 +264,7 @@ static int build_id(struct region *region, struct cluster *cluster)
 /* ---- all of it ---------------------------------------------------------------------------- */
 
 int rules_build_cluster(struct region *region, const struct service *service,
-			const struct service_port *port, const struct subset *subset,
+			struct service_port *port, const struct subset *subset,
 			struct cluster *cluster)
 {
 	const struct service_entry *entry = service->entry;

@@ -156,7 +156,7 @@ int rules_inline_delegates(struct rules *rules, struct diags *diags)
  * Fill in a cluster: endpoints, policy, id. `subset` may be NULL. Returns 0, or -1: out of memory.
  */
 int rules_build_cluster(struct region *region, const struct service *service,
-			const struct service_port *port, const struct subset *subset,
+			struct service_port *port, const struct subset *subset,
 			struct cluster *cluster) __attribute__((warn_unused_result));
 
 /*

@@ -21,11 +21,22 @@ enum service_protocol {
 	SERVICE_HTTP_PROXY,
 };
 
+struct subset;
+
+/* cluster.c: what a subset comes to on a port; a ring. */
+struct endpoints {
+	const struct subset *subset; /* NULL: all endpoints of the entry */
+	const struct endpoint *items;
+	size_t n;
+	struct endpoints *next;
+};
+
 struct service_port {
 	struct where where;
 	struct number number, target_port;
 	struct text name;
-	struct choice protocol; /* enum service_protocol */
+	struct choice protocol;	     /* enum service_protocol */
+	struct endpoints *endpoints; /* the one that was asked for last */
 };
 
 struct endpoint_port {
