@@ -82,7 +82,7 @@ static bool is_among(const char *names, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (const char *at = names; (at = strstr(at, name)); at++)
+	for (const char *at = names; len && (at = strstr(at, name)); at++)
 		if (at[-1] == ' ' && at[len] == ' ')
 			return true;
 	return false;
@@ -151,12 +151,14 @@ int translation_property(struct translation *t, bool negated, bool in_class)
 		return translation_fail(t, "invalid character class range: \\p");
 	snprintf(name, sizeof(name), "%.*s", (int)(end - from), from);
 	t->at = *t->at == '{' ? end + 1 : end;
-	if (strchr(name, ' ') || (!is_among(categories, name) && !is_among(scripts, name)))
+	/* No name has a blank, which is between them, or a NUL. */
+	if (strlen(name) != (size_t)(end - from) || strchr(name, ' ') ||
+	    (!is_among(categories, name) && !is_among(scripts, name)))
 		return translation_fail(t,
-			    is_among(unknown_scripts, name)
-				? "not supported: \\p{%s}"
-				: "invalid character class range: \\p{%s}",
-			    name);
+					is_among(unknown_scripts, name)
+					    ? "not supported: \\p{%s}"
+					    : "invalid character class range: \\p{%s}",
+					name);
 	return put_property(t, name, negated, in_class);
 }
 
