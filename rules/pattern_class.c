@@ -83,7 +83,7 @@ static bool is_among(const char *names, const char *name)
 	size_t len = strlen(name);
 
 	for (const char *at = names; len && (at = strstr(at, name)); at++)
-		if (at[-1] == ' ' && at[len] == ' ')
+		if (at > names && at[-1] == ' ' && at[len] == ' ')
 			return true;
 	return false;
 }
