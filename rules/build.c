@@ -58,19 +58,17 @@ static int add_subsets(struct rules *rules, struct merged_rule *merged,
 	const struct subset *subsets = rule->subsets.items;
 
 	for (size_t i = 0; i < rule->subsets.n; i++) {
-		const struct merged_subset *other = merged->subsets;
+		const char *name = subsets[i].name.s;
 		struct merged_subset *added;
 
-		while (other && subsets[i].name.s &&
-		       strcmp(other->subset->name.s, subsets[i].name.s) != 0)
-			other = other->next;
-		if (!subsets[i].name.s || other)
+		if (!name || table_get(&merged->names, name, strlen(name)))
 			continue; /* the first of a name counts; check.c says so */
 		added = region_alloc(&rules->region, sizeof(*added));
-		if (!added)
+		if (!added || table_put(&merged->names, name, strlen(name), added) < 0)
 			return -1;
 		added->subset = &subsets[i];
 		added->rule = rule;
+		added->index = merged->n_subsets;
 		if (merged->last)
 			merged->last->next = added;
 		else
@@ -93,7 +91,8 @@ static int add_policy(struct rules *rules, const struct destination_rule *rule)
 	/* A host whose rules have no trafficPolicy still hides wildcards. */
 	if (key && !merged) {
 		merged = region_alloc(&rules->region, sizeof(*merged));
-		if (!merged || hostmap_put(&rules->policies, key, merged) < 0)
+		if (!merged || pointers_add(&rules->merged, merged) < 0 ||
+		    hostmap_put(&rules->policies, key, merged) < 0)
 			return -1;
 		merged->first = rule;
 	}

@@ -11,7 +11,7 @@
 #include "rules/model.h"
 #include "rules/suggest.h"
 
-/* Each guess looks at every host; a rule set full of mistakes must not take for ever. */
+/* Each guess looks at every host or subset; a rule set full of mistakes must not take for ever. */
 #define MAX_GUESSES 32
 
 struct check {
@@ -132,20 +132,19 @@ static const char *port_list(const struct service *service, char *out, size_t si
 
 static bool has_subset(const struct service *service, const char *subset)
 {
-	for (size_t i = service->n_clusters; i < service->n_all; i++)
-		if (!strcmp(service->clusters[i].subset, subset))
-			return true;
-	return false;
+	return service->rule && table_get(&service->rule->names, subset, strlen(subset));
 }
 
 static void unknown_subset(struct check *check, const struct destination *destination)
 {
 	const struct service *service = destination->service;
+	const struct merged_subset *known = service->rule ? service->rule->subsets : NULL;
 	struct suggestion suggestion;
 
 	suggestion_init(&suggestion, destination->subset.s);
-	for (size_t i = service->n_clusters; i < service->n_all; i++)
-		suggestion_offer(&suggestion, service->clusters[i].subset);
+	if (check->guesses++ < MAX_GUESSES)
+		for (; known; known = known->next)
+			suggestion_offer(&suggestion, known->subset->name.s);
 	if (suggestion.best)
 		say(check, SEVERITY_ERROR, "IST0101", &destination->subset.where,
 		    "Referenced host+subset in destinationrule not found: \"%s+%s\" (did you mean "
@@ -311,17 +310,16 @@ static void check_merged(struct check *check, const struct merged_rule *merged,
 		say(check, SEVERITY_WARNING, NULL, &rule->traffic_policy->where,
 		    "host \"%s\" already has a trafficPolicy (%s:%d): the first one wins",
 		    rule->host.s, merged->policy->where.file, merged->policy->where.line);
-	for (const struct merged_subset *first = merged->subsets; first; first = first->next) {
-		if (first->rule == rule)
-			continue;
-		for (size_t i = 0; i < rule->subsets.n; i++)
-			if (subsets[i].name.s &&
-			    !strcmp(subsets[i].name.s, first->subset->name.s))
-				say(check, SEVERITY_WARNING, NULL, &subsets[i].where,
-				    "host \"%s\" already has a subset \"%s\" (%s:%d): the first "
-				    "one wins",
-				    rule->host.s, subsets[i].name.s, first->subset->where.file,
-				    first->subset->where.line);
+	for (size_t i = 0; i < rule->subsets.n; i++) {
+		const char *name = subsets[i].name.s;
+		const struct merged_subset *first =
+		    name ? table_get(&merged->names, name, strlen(name)) : NULL;
+
+		if (first && first->rule != rule)
+			say(check, SEVERITY_WARNING, NULL, &subsets[i].where,
+			    "host \"%s\" already has a subset \"%s\" (%s:%d): the first one wins",
+			    rule->host.s, name, first->subset->where.file,
+			    first->subset->where.line);
 	}
 }
 

@@ -3,10 +3,10 @@
  * From a ServiceEntry port and the DestinationRule's settings for it to a cluster.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "rules/model.h"
+#include "rules/sink.h"
 
 /* ---- endpoints ---------------------------------------------------------------------------- */
 
@@ -215,50 +215,72 @@ static int build_tls(struct region *region, const struct service *service,
 /* ---- the id ------------------------------------------------------------------------------- */
 
 /* Lengths stand before texts, so that no text can imitate another field. */
-static void write_text(FILE *out, const char *text)
+static void put_id_text(struct sink *sink, const char *text)
 {
-	if (text)
-		fprintf(out, " %zu:%s", strlen(text), text);
-	else
-		fputs(" -", out);
+	char len[32];
+
+	if (!text) {
+		sink_text(sink, " -");
+		return;
+	}
+	snprintf(len, sizeof(len), " %zu:", strlen(text));
+	sink_text(sink, len);
+	sink_text(sink, text);
 }
 
-static void write_id(FILE *out, const struct cluster *cluster)
+static void put_endpoint(struct sink *sink, const struct endpoint *endpoint)
+{
+	char numbers[32];
+
+	put_id_text(sink, endpoint->address);
+	snprintf(numbers, sizeof(numbers), ":%u*%u", endpoint->port, endpoint->weight);
+	sink_text(sink, numbers);
+}
+
+static size_t write_id(const struct cluster *cluster, char *out, size_t size)
 {
 	const struct client_tls *tls = &cluster->tls;
+	struct sink sink = {out, size, 0};
+	char numbers[64];
 
-	fprintf(out, "%s:%u p%d r%d", cluster->host, cluster->port, cluster->protocol,
-		cluster->resolution);
-	write_text(out, cluster->subset);
-	for (size_t i = 0; i < cluster->n_endpoints; i++) {
-		write_text(out, cluster->endpoints[i].address);
-		fprintf(out, ":%u*%u", cluster->endpoints[i].port, cluster->endpoints[i].weight);
-	}
-	fprintf(out, " tls%d%s", tls->mode, tls->insecure_skip_verify ? "!" : "");
+	sink_text(&sink, cluster->host);
+	snprintf(numbers, sizeof(numbers), ":%u p%d r%d", cluster->port, cluster->protocol,
+		 cluster->resolution);
+	sink_text(&sink, numbers);
+	put_id_text(&sink, cluster->subset);
+	for (size_t i = 0; i < cluster->n_endpoints; i++)
+		put_endpoint(&sink, &cluster->endpoints[i]);
+	snprintf(numbers, sizeof(numbers), " tls%d%s", tls->mode,
+		 tls->insecure_skip_verify ? "!" : "");
+	sink_text(&sink, numbers);
 	if (tls->mode == TLS_MODE_DISABLE)
-		return;
-	write_text(out, tls->ca_certificates);
-	write_text(out, tls->client_certificate);
-	write_text(out, tls->private_key);
-	write_text(out, tls->ca_crl);
-	write_text(out, tls->sni);
+		return sink_end(&sink);
+	put_id_text(&sink, tls->ca_certificates);
+	put_id_text(&sink, tls->client_certificate);
+	put_id_text(&sink, tls->private_key);
+	put_id_text(&sink, tls->ca_crl);
+	put_id_text(&sink, tls->sni);
 	for (size_t i = 0; i < tls->n_subject_alt_names; i++)
-		write_text(out, tls->subject_alt_names[i]);
+		put_id_text(&sink, tls->subject_alt_names[i]);
+	return sink_end(&sink);
 }
 
+/* Not through open_memstream(3): when memory runs out, that cuts the text and tells nobody. */
 static int build_id(struct region *region, struct cluster *cluster)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
+	char small[1024], *id;
+	size_t len = write_id(cluster, small, sizeof(small));
 
-	if (!out)
+	if (len < sizeof(small)) {
+		cluster->id = region_strndup(region, small, len);
+		return cluster->id ? 0 : -1;
+	}
+	id = region_alloc(region, len + 1);
+	if (!id)
 		return -1;
-	write_id(out, cluster);
-	if (fclose(out) == 0)
-		cluster->id = region_strndup(region, text, len);
-	free(text);
-	return cluster->id ? 0 : -1;
+	write_id(cluster, id, len + 1);
+	cluster->id = id;
+	return 0;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------- */
@@ -294,12 +316,13 @@ const struct cluster *service_cluster(const struct service *service, unsigned po
 	return NULL;
 }
 
+/* The clusters of each subset stand in the order of its service's own. */
 const struct cluster *service_subset(const struct service *service, const char *subset,
 				     unsigned port)
 {
-	for (size_t i = service->n_clusters; i < service->n_all; i++)
-		if (service->clusters[i].port == port &&
-		    !strcmp(service->clusters[i].subset, subset))
-			return &service->clusters[i];
-	return NULL;
+	const struct cluster *own = service_cluster(service, port);
+	const struct merged_subset *found =
+	    service->rule ? table_get(&service->rule->names, subset, strlen(subset)) : NULL;
+
+	return own && found ? own + (found->index + 1) * service->n_clusters : NULL;
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/utf8.h"
+
 void diags_init(struct diags *diags)
 {
 	memset(diags, 0, sizeof(*diags));
@@ -117,23 +119,33 @@ const char *severity_name(enum severity severity)
 	return severity == SEVERITY_WARNING ? "warning" : severity == SEVERITY_INFO ? "info" : "error";
 }
 
+/* One line that no terminal acts on, whatever files and texts are called. Bytes are replaced one by
+ * one, so that lengths stay. */
+static void disarm(char *text)
+{
+	for (size_t len = strlen(text), n = 1; *text; text += n, len -= n) {
+		n = utf8_char_len(text, len);
+		if (n && !utf8_is_control(utf8_decode(text, n)))
+			continue;
+		n = n ? n : 1;
+		memset(text, '?', n);
+	}
+}
+
 int diag_format(const struct diag *diag, char *out, size_t size)
 {
 	const char *severity = severity_name(diag->severity);
-	char place[4096] = "", code[32] = "";
+	char line[16] = "", code[32] = "";
 	int len;
 
 	if (diag->file && diag->line)
-		snprintf(place, sizeof(place), "%s:%d: ", diag->file, diag->line);
-	else if (diag->file)
-		snprintf(place, sizeof(place), "%s: ", diag->file);
+		snprintf(line, sizeof(line), ":%d", diag->line);
 	if (diag->code)
 		snprintf(code, sizeof(code), "[%s] ", diag->code);
-	len = snprintf(out, size, "%s%s: %s%s", place, severity, code, diag->text);
-	/* Names from files: one line, and nothing that a terminal acts on. */
-	for (char *c = out; size && *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	len = snprintf(out, size, "%s%s%s%s: %s%s", diag->file ? diag->file : "", line,
+		       diag->file ? ": " : "", severity, code, diag->text);
+	if (len >= 0 && size)
+		disarm(out);
 	return len;
 }
 

@@ -63,7 +63,7 @@ void diag_add(struct diags *diags, enum severity severity, const struct where *w
 
 /*
  * "file:line: error: [code] text" into `out`, as snprintf(3). Without a line "file: error: text", without
- * a file "error: text".
+ * a file "error: text". Control characters and what is no UTF-8 become "?".
  */
 int diag_format(const struct diag *diag, char *out, size_t size);
 

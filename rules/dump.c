@@ -159,6 +159,35 @@ static void put_indent(struct dump *dump, unsigned indent)
 	fprintf(dump->out, "%*s", (int)indent, "");
 }
 
+/* Text as far as it fits into `room` columns. */
+struct line {
+	char *text;
+	size_t len, size, room;
+};
+
+/* For fopencookie(3). Returns `n`, or 0: out of memory, which open_memstream(3) would not tell. */
+static ssize_t keep(void *cookie, const char *bytes, size_t n)
+{
+	struct line *line = cookie;
+
+	if (line->len + n <= line->room) {
+		size_t size = line->size ? line->size : COLUMNS;
+		char *grown;
+
+		while (size <= line->len + n)
+			size *= 2;
+		grown = size > line->size ? realloc(line->text, size) : line->text;
+		if (!grown)
+			return 0;
+		line->text = grown;
+		line->size = size;
+		memcpy(grown + line->len, bytes, n);
+		grown[line->len + n] = '\0';
+	}
+	line->len += n;
+	return (ssize_t)n;
+}
+
 /*
  * A value of `key`, or without a key a group of `schema`, on one line; NULL when that takes more
  * than `room` columns. malloc'd.
@@ -166,22 +195,19 @@ static void put_indent(struct dump *dump, unsigned indent)
 static char *one_line(struct dump *dump, const struct key *key, const struct schema *schema,
 		      const void *value, size_t room)
 {
-	struct dump inner = {NULL, dump->absolute, false};
-	char *text = NULL;
-	size_t len = 0;
+	struct line line = {.room = room};
+	struct dump inner = {fopencookie(&line, "w", (cookie_io_functions_t){.write = keep}),
+			     dump->absolute, false};
 
-	inner.out = open_memstream(&text, &len);
 	if (inner.out && key)
 		put_value(&inner, key, value);
 	else if (inner.out)
 		put_group(&inner, schema, value);
-	if (!inner.out || fclose(inner.out) != 0 || inner.failed) {
+	if (!inner.out || fclose(inner.out) != 0 || inner.failed)
 		dump->failed = true;
-		len = SIZE_MAX;
-	}
-	if (len <= room)
-		return text;
-	free(text);
+	else if (line.len <= room)
+		return line.text;
+	free(line.text);
 	return NULL;
 }
 

@@ -50,9 +50,10 @@ static bool take_part(const char **text, int64_t *ns)
 	unit = digits ? find_unit(at) : NULL;
 	if (!unit || __builtin_mul_overflow(whole, unit->ns, &part))
 		return false;
-	part += (int64_t)((__int128)fraction * unit->ns / scale);
+	fraction = (int64_t)((__int128)fraction * unit->ns / scale);
 	*text = at + strlen(unit->name);
-	return part >= 0 && !__builtin_add_overflow(*ns, part, ns);
+	return !__builtin_add_overflow(part, fraction, &part) &&
+	       !__builtin_add_overflow(*ns, part, ns);
 }
 
 bool duration_parse(const char *text, int64_t *ns)

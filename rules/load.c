@@ -24,7 +24,10 @@ void rules_free(struct rules *rules)
 {
 	for (size_t i = 0; i < rules->patterns.n; i++)
 		pattern_free(rules->patterns.items[i]);
+	for (size_t i = 0; i < rules->merged.n; i++)
+		table_release(&((struct merged_rule *)rules->merged.items[i])->names);
 	pointers_release(&rules->patterns);
+	pointers_release(&rules->merged);
 	pointers_release(&rules->service_entries);
 	pointers_release(&rules->virtual_services);
 	pointers_release(&rules->destination_rules);
@@ -125,6 +128,7 @@ static void load_file(struct load *load, const char *path)
 	 * libconfig ends the process when reading fails. Nothing can lie below /dev/null. */
 	config_set_include_dir(&config, "/dev/null");
 	if (config_read_string(&config, source.text)) {
+		tree_libconfig_place(&source, config_root_setting(&config));
 		take_settings(load, &source, &config);
 	} else {
 		const struct where where =

@@ -47,11 +47,13 @@ struct merged_rule {
 	const struct traffic_policy *policy; /* NULL: none has one */
 	struct merged_subset *subsets, *last;
 	size_t n_subsets;
+	struct table names; /* the same by name */
 };
 
 struct merged_subset {
 	const struct subset *subset;
 	const struct destination_rule *rule; /* where it stands */
+	size_t index;
 	struct merged_subset *next;
 };
 
@@ -90,6 +92,7 @@ struct rules {
 	enum outbound_policy policy;
 	struct pointers service_entries, virtual_services, destination_rules;
 	const struct mesh_config *mesh_config; /* NULL: none */
+	struct pointers merged;	   /* struct merged_rule, whose tables are to be freed */
 	struct pointers gaps;	   /* struct gap */
 	struct pointers patterns;  /* struct pattern, to be freed */
 	struct hostmap services;   /* struct service */

@@ -13,6 +13,8 @@
 
 #include "rules/schema.h"
 
+#define PREFIX_MAX 4096 /* longer ones are not compared: it would take the square of their length */
+
 /* What is said about routes and blocks, whichever kind they are. */
 struct rule {
 	struct where where;
@@ -25,6 +27,7 @@ struct reach {
 	const char *kind;	/* before the number of a route: "", "tls ", "tcp " */
 	struct table seen;	/* text of a block -> struct rule */
 	struct table prefixes;	/* conditions and prefix of a block -> struct rule */
+	uint64_t lengths[PREFIX_MAX / 64]; /* of prefixes that occur in it */
 	const struct rule *bare; /* a route without matches */
 };
 
@@ -239,8 +242,9 @@ static const struct rule *covering(struct reach *reach, const struct http_match 
 		key = prefix_key(match, parts, size, &len);
 		if (!key)
 			reader_oom(reach->reader);
-		for (size_t n = 0; key && n <= size && !found; n++)
-			found = table_get(&reach->prefixes, key, len - size + n);
+		for (size_t n = 0; key && n <= size && n < PREFIX_MAX && !found; n++)
+			if (reach->lengths[n / 64] & UINT64_C(1) << (n % 64))
+				found = table_get(&reach->prefixes, key, len - size + n);
 		free(key);
 	}
 	return found;
@@ -249,10 +253,13 @@ static const struct rule *covering(struct reach *reach, const struct http_match 
 static void note_prefix(struct reach *reach, const struct http_match *match,
 			const struct rule *rule)
 {
-	size_t len = 0;
-	char *key = prefix_key(match, WITH_METHOD | WITH_AUTHORITY, strlen(match->uri->prefix.s),
-			       &len);
+	size_t size = strlen(match->uri->prefix.s), len = 0;
+	char *key;
 
+	if (size >= PREFIX_MAX)
+		return;
+	key = prefix_key(match, WITH_METHOD | WITH_AUTHORITY, size, &len);
+	reach->lengths[size / 64] |= UINT64_C(1) << (size % 64);
 	seen_before(reach, &reach->prefixes, key, len, rule);
 	free(key);
 }

@@ -193,7 +193,9 @@ static void read_duration(struct reader *reader, const struct schema *schema, co
 		wrong_type(reader, schema, key, node, "a duration like \"1.5s\"");
 		return;
 	}
-	text = reader->ops->text(reader->tree, node);
+	text = take_text(reader, schema, key, node, reader->ops->text(reader->tree, node));
+	if (!text)
+		return;
 	if (!duration_parse(text, &out->ns)) {
 		reader_refuse(reader, &where,
 		       "%s.%s: \"%.64s\" is no duration (write \"1.5s\", \"250ms\", \"1h30m\")",
@@ -256,7 +258,9 @@ static void read_choice(struct reader *reader, const struct schema *schema, cons
 		wrong_type(reader, schema, key, node, "a string");
 		return;
 	}
-	text = reader->ops->text(reader->tree, node);
+	text = take_text(reader, schema, key, node, reader->ops->text(reader->tree, node));
+	if (!text)
+		return;
 	for (const struct choice_name *choice = key->choices; choice->name; choice++) {
 		if (!(key->any_case ? ascii_equal_nocase(text, choice->name)
 				    : !strcmp(text, choice->name)))

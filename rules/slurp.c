@@ -40,7 +40,7 @@ static const char *open_regular(const char *path, int *fd, struct slurp *slurp)
 	return NULL;
 }
 
-/* The file may grow or shrink meanwhile: what counts is what was read. */
+/* A file that grows or shrinks meanwhile is being written: half of it must not pass for all. */
 static const char *read_all(int fd, struct slurp *slurp)
 {
 	size_t size = slurp->len + 1;
@@ -60,9 +60,8 @@ static const char *read_all(int fd, struct slurp *slurp)
 			break;
 		len += (size_t)n;
 	}
-	if (len == size)
+	if (len != slurp->len)
 		return "changed while it was read";
-	slurp->len = len;
 	slurp->text[len] = '\0';
 	return NULL;
 }

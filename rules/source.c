@@ -34,8 +34,7 @@ struct scan {
 	const char *at, *end;
 	const char *copied; /* everything before it is in the joined text */
 	int line;
-	unsigned depth;	  /* of includes */
-	unsigned nesting; /* of brackets */
+	unsigned depth; /* of includes */
 };
 
 static int scan_path(struct source *source, struct source_set *set, const struct scan *parent,
@@ -156,6 +155,28 @@ static int skip_comment(struct scan *scan)
 	return fail(scan, line, "unterminated comment");
 }
 
+/* libconfig tells the line of the token behind a string, as another string there would go on with
+ * it. In a list that may be another line; the names of settings are where they are. */
+static int note_list_string(struct scan *scan)
+{
+	struct source *source = scan->source;
+	const struct source_segment *here = &source->segments[source->n_segments - 1];
+	size_t n = source->n_list_strings;
+
+	if (!source->token || !strchr("[(,", source->token))
+		return 0;
+	if ((n & (n - 1)) == 0) {
+		unsigned *grown = realloc(source->list_strings, (n ? n * 2 : 1) * sizeof(*grown));
+
+		if (!grown)
+			return fail(scan, scan->line, "out of memory");
+		source->list_strings = grown;
+	}
+	source->list_strings[n] = here->first + (unsigned)(scan->line - here->where.line);
+	source->n_list_strings++;
+	return 0;
+}
+
 static int skip_string(struct scan *scan)
 {
 	int line = scan->line;
@@ -178,7 +199,7 @@ static int skip_string(struct scan *scan)
 
 /* libconfig reads "[-+]?[0-9]+" with atoi(3) and hexadecimal without L into 32 bits, both in
  * silence; with L both saturate. Numbers with a point or exponent are left alone. */
-static int check_number(struct scan *scan)
+static void check_number(struct scan *scan)
 {
 	const char *from = scan->at;
 	int hex = from[0] == '0' && (from[1] == 'x' || from[1] == 'X');
@@ -190,7 +211,7 @@ static int check_number(struct scan *scan)
 	if (end == from || (!hex && (*end == '.' || *end == 'e' || *end == 'E'))) {
 		for (scan->at++; ascii_is_alnum(*scan->at) || *scan->at == '.';)
 			scan->at++;
-		return 0;
+		return;
 	}
 	scan->at = end;
 	if (*end == 'L')
@@ -202,21 +223,35 @@ static int check_number(struct scan *scan)
 
 		diag_add(scan->set->diags, SEVERITY_REJECTED, &where, "integer %.*s is out of range",
 			 (int)(end - from > 40 ? 40 : end - from), from);
-		return -1;
+		scan->source->failed = true;
 	}
+}
+
+/* A sign of assignment behind a name. */
+static int count_setting(struct scan *scan)
+{
+	struct source *source = scan->source;
+
+	if (source->token == 'a' && ++source->settings[source->nesting] > MAX_SETTINGS)
+		return fail(scan, scan->line, "more than 1000 settings in one group");
 	return 0;
 }
 
-/* Behind a name: it is a setting's if a sign of assignment follows. */
-static int count_setting(struct scan *scan)
+static int skip_mark(struct scan *scan, char c)
 {
-	const char *at = scan->at;
+	struct source *source = scan->source;
 
-	while (is_blank(*at))
-		at++;
-	if ((*at == '=' || *at == ':') &&
-	    ++scan->source->settings[scan->nesting] > MAX_SETTINGS)
-		return fail(scan, scan->line, "more than 1000 settings in one group");
+	scan->at++;
+	if ((c == '=' || c == ':') && count_setting(scan) < 0)
+		return -1;
+	source->token = c;
+	if (strchr("({[", c)) {
+		if (++source->nesting > SOURCE_NESTING)
+			return fail(scan, scan->line, "nested deeper than 64 levels");
+		source->settings[source->nesting] = 0;
+	}
+	if (strchr(")}]", c) && source->nesting)
+		source->nesting--;
 	return 0;
 }
 
@@ -230,27 +265,28 @@ static int skip_token(struct scan *scan)
 	}
 	if (c == '/' && scan->at[1] == '*')
 		return skip_comment(scan);
-	if (c == '"')
+	if (strchr(" \t\r\f", c)) {
+		scan->at++;
+		return 0;
+	}
+	if (c == '"') {
+		if (note_list_string(scan) < 0)
+			return -1;
+		scan->source->token = '"';
 		return skip_string(scan);
-	if (ascii_is_digit(c) || c == '-' || c == '+')
-		return check_number(scan);
+	}
+	if (ascii_is_digit(c) || c == '-' || c == '+') {
+		scan->source->token = '0';
+		check_number(scan);
+		return 0;
+	}
 	if (ascii_is_alpha(c) || c == '*') {
-		while (ascii_is_alnum(*scan->at) || strchr("*-_", *scan->at)) {
-			if (!*scan->at)
-				break;
+		scan->source->token = 'a';
+		while (*scan->at && (ascii_is_alnum(*scan->at) || strchr("*-_", *scan->at)))
 			scan->at++;
-		}
-		return count_setting(scan);
+		return 0;
 	}
-	if (strchr("({[", c)) {
-		if (++scan->nesting > SOURCE_NESTING)
-			return fail(scan, scan->line, "nested deeper than 64 levels");
-		scan->source->settings[scan->nesting] = 0;
-	}
-	if (strchr(")}]", c) && scan->nesting)
-		scan->nesting--;
-	scan->at++;
-	return 0;
+	return skip_mark(scan, c);
 }
 
 /* ---- @include ----------------------------------------------------------------------------- */
@@ -384,7 +420,6 @@ static int scan_path(struct source *source, struct source_set *set, const struct
 	int status;
 
 	scan.depth = parent ? parent->depth + 1 : 0;
-	scan.nesting = parent ? parent->nesting : 0;
 	if (begin_file(&scan, path) < 0) {
 		diag_add(set->diags, SEVERITY_REJECTED, from, "out of memory");
 		return -1;
@@ -394,14 +429,15 @@ static int scan_path(struct source *source, struct source_set *set, const struct
 	if (scan.depth > MAX_INCLUDES)
 		return open_failed(&scan, path, from, "include files nested too deeply");
 	wrong = slurp_file(path, &scan.bytes);
-	if (wrong)
-		return open_failed(&scan, path, from, wrong);
 	for (const struct scan *above = parent; above && !wrong; above = above->parent)
 		if (above->bytes.device == scan.bytes.device &&
 		    above->bytes.inode == scan.bytes.inode)
 			wrong = "it includes itself";
 	if (wrong) {
-		status = open_failed(&scan, path, from, wrong);
+		/* What comes behind the @include is looked at all the same. */
+		open_failed(&scan, path, from, wrong);
+		source->failed = true;
+		status = 0;
 	} else {
 		scan.at = scan.copied = scan.bytes.text;
 		scan.end = scan.bytes.text + scan.bytes.len;
@@ -415,12 +451,13 @@ int source_read(struct source *source, struct source_set *set, const char *path)
 {
 	memset(source, 0, sizeof(*source));
 	source->line = 1;
-	return scan_path(source, set, NULL, path, NULL);
+	return scan_path(source, set, NULL, path, NULL) < 0 || source->failed ? -1 : 0;
 }
 
 void source_release(struct source *source)
 {
 	free(source->text);
 	free(source->segments);
+	free(source->list_strings);
 	memset(source, 0, sizeof(*source));
 }

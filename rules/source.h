@@ -12,6 +12,7 @@
 #ifndef RULES_SOURCE_H
 #define RULES_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "rules/diag.h"
@@ -36,7 +37,13 @@ struct source {
 	struct source_segment *segments;
 	size_t n_segments;
 	unsigned n_files;
+	/* Brackets may be opened in one file and closed in another, so these go on through all. */
+	unsigned nesting;		       /* of brackets */
 	unsigned settings[SOURCE_NESTING + 2]; /* seen in each group that is open */
+	char token;		/* the last one: a punctuation mark, '"', 'a' or '0'; 0: none yet */
+	unsigned *list_strings; /* lines of the text: of each string in a list, in order */
+	size_t n_list_strings;
+	bool failed; /* something is wrong that does not keep the rest from being scanned */
 };
 
 /*

@@ -440,10 +440,11 @@ static void check_tcp_address(struct reader *reader, const struct service_entry 
 				   "ServiceEntry addresses are required for this protocol");
 }
 
-static void check_limits(struct reader *reader, const struct service_entry *entry)
+/* What is too much is left out: hosts, ports and endpoints multiply (build.c). */
+static void check_limits(struct reader *reader, struct service_entry *entry)
 {
 	const struct limit {
-		const struct list *list;
+		struct list *list;
 		const char *what;
 		size_t most;
 	} limits[] = {
@@ -453,11 +454,14 @@ static void check_limits(struct reader *reader, const struct service_entry *entr
 	    {&entry->endpoints, "endpoints", 4096},
 	};
 
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
-		if (limits[i].list->n > limits[i].most)
-			reader_error(reader, &limits[i].list->where,
-				     "too many %s: %zu, must have at most %zu items",
-				     limits[i].what, limits[i].list->n, limits[i].most);
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (limits[i].list->n <= limits[i].most)
+			continue;
+		reader_error(reader, &limits[i].list->where,
+			     "too many %s: %zu, must have at most %zu items", limits[i].what,
+			     limits[i].list->n, limits[i].most);
+		limits[i].list->n = limits[i].most;
+	}
 }
 
 static void check_service_entry(struct reader *reader, void *group)

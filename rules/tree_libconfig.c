@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rules/tree_libconfig.h"
 
+#include <stdint.h>
+
 #include <libconfig.h>
 
 static enum tree_kind kind(const void *tree, const void *node)
@@ -75,7 +77,33 @@ static bool flag(const void *tree, const void *node)
 
 static struct where where(const void *tree, const void *node)
 {
-	return source_where(tree, config_setting_source_line((const config_setting_t *)node));
+	const config_setting_t *setting = node;
+	unsigned line = (unsigned)(uintptr_t)config_setting_get_hook(setting);
+
+	return source_where(tree, line ? line : config_setting_source_line(setting));
+}
+
+/* Strings in lists come in the order in which the scanner met them. Nesting is bounded by it. */
+static void place(const struct source *source, config_setting_t *setting, size_t *at)
+{
+	int n = config_setting_length(setting);
+
+	for (int i = 0; i < n; i++) {
+		config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
+
+		if (config_setting_type(member) != CONFIG_TYPE_STRING)
+			place(source, member, at);
+		else if (config_setting_type(setting) != CONFIG_TYPE_GROUP &&
+			 *at < source->n_list_strings)
+			member->hook = (void *)(uintptr_t)source->list_strings[(*at)++];
+	}
+}
+
+void tree_libconfig_place(const struct source *source, const void *root)
+{
+	size_t at = 0;
+
+	place(source, (config_setting_t *)root, &at);
 }
 
 const struct tree_ops tree_libconfig = {

@@ -10,4 +10,7 @@
  * came from. */
 extern const struct tree_ops tree_libconfig;
 
+/* Before the tree is read: note the lines of strings in lists, which libconfig gets wrong. */
+void tree_libconfig_place(const struct source *source, const void *root);
+
 #endif

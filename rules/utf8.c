@@ -50,3 +50,9 @@ size_t utf8_valid_prefix(const char *text, size_t len)
 	}
 	return at;
 }
+
+bool utf8_is_control(unsigned long code)
+{
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e) ||
+	       (code >= 0x2066 && code <= 0x2069);
+}

@@ -3,6 +3,7 @@
 #ifndef RULES_UTF8_H
 #define RULES_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* How many bytes from the start are whole, valid characters. */
@@ -13,5 +14,9 @@ size_t utf8_char_len(const char *text, size_t len);
 
 /* The code point of a valid character of `n` bytes. */
 unsigned long utf8_decode(const char *text, size_t n);
+
+/* Characters that a terminal would act on, the tab among them: C0, DEL, C1, and what turns the
+ * direction of text. */
+bool utf8_is_control(unsigned long code);
 
 #endif

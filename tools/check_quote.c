@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/check_quote.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,12 +26,18 @@ static int open_file(struct quote *quote, const char *file)
 	return quote->text != NULL;
 }
 
-/* Diagnostics come in the order of lines, so that a file is walked through once. */
+/* Diagnostics come in the order of lines, or nearly so: the way to the next is short, forwards or
+ * backwards. */
 static const char *find_line(struct quote *quote, int line)
 {
-	if (line < quote->line) {
+	if (line < quote->line / 2) {
 		quote->line = 1;
 		quote->at = 0;
+	}
+	for (; quote->line > line; quote->line--) {
+		const char *end = memrchr(quote->text, '\n', quote->at - 1);
+
+		quote->at = end ? (size_t)(end + 1 - quote->text) : 0;
 	}
 	for (; quote->line < line; quote->line++) {
 		const char *end = memchr(quote->text + quote->at, '\n', quote->len - quote->at);
@@ -44,13 +49,6 @@ static const char *find_line(struct quote *quote, int line)
 		quote->at = (size_t)(end + 1 - quote->text);
 	}
 	return quote->at < quote->len ? quote->text + quote->at : NULL;
-}
-
-/* Characters that a terminal would act on: C0, DEL, C1, and what turns the direction of text. */
-static bool is_control(unsigned long c)
-{
-	return (c < 0x20 && c != '\t') || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
-	       (c >= 0x2066 && c <= 0x2069);
 }
 
 /* Without trailing blanks. A line of megabytes with as many errors is looked at no further than it
@@ -86,7 +84,7 @@ void quote_print(struct quote *quote, const char *file, int line, FILE *out)
 			at = stpcpy(at, "...");
 			break;
 		}
-		if (is_control(utf8_decode(text + i, n)))
+		if (text[i] != '\t' && utf8_is_control(utf8_decode(text + i, n)))
 			*at++ = '?';
 		else
 			at = mempcpy(at, text + i, n);

@@ -171,7 +171,7 @@ static int run(struct options *options)
 	/* An answer counts; what could be said against the rules was said. */
 	if (rules && (!validate || (!diags.errors && !(options->strict && diags.warnings))))
 		status = EXIT_USABLE;
-	if (rules && answer(rules, options) < 0) {
+	if (rules && answer(rules, options) < 0 && !ferror(stdout)) {
 		fprintf(stderr, "meshshim-check: %s\n", strerror(errno));
 		status = EXIT_ERRORS;
 	}
@@ -227,6 +227,7 @@ static int take_paths(struct options *options, char *const *args, int n)
 {
 	const char *environment = getenv("MESHSHIM_RULES");
 	size_t size = 1;
+	char *end;
 
 	if (!n && (!environment || !*environment))
 		return usage_error("no rule file given, and MESHSHIM_RULES is not set", NULL);
@@ -239,13 +240,9 @@ static int take_paths(struct options *options, char *const *args, int n)
 		fputs("meshshim-check: out of memory\n", stderr);
 		return EXIT_ERRORS;
 	}
-	options->paths[0] = '\0';
-	if (!n)
-		strcpy(options->paths, environment);
-	for (int i = 0; i < n; i++) {
-		strcat(options->paths, i ? ":" : "");
-		strcat(options->paths, args[i]);
-	}
+	end = stpcpy(options->paths, n ? "" : environment);
+	for (int i = 0; i < n; i++)
+		end = stpcpy(stpcpy(end, i ? ":" : ""), args[i]);
 	return EXIT_USABLE;
 }
 
@@ -387,11 +384,11 @@ int main(int argc, char **argv)
 		goto out;
 	if (status == EXIT_USABLE)
 		status = options.app ? run_app(&options) : run(&options);
+out:
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		perror("meshshim-check: standard output");
 		status = EXIT_ERRORS;
 	}
-out:
 	free(options.request.target);
 	free(options.paths);
 	free(headers);

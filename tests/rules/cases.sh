@@ -200,6 +200,45 @@ expect "too many settings" 1 "$tmp/many.cfg" <<OUT
 $tmp/many.cfg:1001: error: more than 1000 settings in one group
 OUT
 
+awk 'BEGIN { for (i = 0; i < 100000; i++) printf "k%d // of two lines\n= 1;\n", i }' >"$tmp/many.cfg"
+expect "too many settings over two lines" 1 "$tmp/many.cfg" <<OUT
+$tmp/many.cfg:2002: error: more than 1000 settings in one group
+OUT
+echo '};' >"$tmp/close.inc"
+awk 'BEGIN {
+	for (i = 0; i < 60; i++) {
+		printf "g%d = {\n@include \"close.inc\"\n", i
+		for (j = 0; j < 990; j++)
+			printf "k%d = 1;\n", n++
+	}
+}' >"$tmp/many.cfg"
+expect "too many settings, groups closed elsewhere" 1 "$tmp/many.cfg" <<OUT
+$tmp/many.cfg:1003: error: more than 1000 settings in one group
+OUT
+
+printf '"ok.example",\n"bad..example"\n' >"$tmp/inc/sub/hosts.inc"
+cat >"$tmp/inc/list.cfg" <<'CFG'
+serviceEntries = ( { name = "a"; resolution = "DNS"; hosts = [
+@include "sub/hosts.inc"
+  , "x..example" # this
+    "y"
+
+  ]; ports = ( { number = 80; name = "http"; protocol = "HTTP"; } );
+} );
+CFG
+expect "lines of strings in a list" 1 "$tmp/inc/list.cfg" <<OUT
+$tmp/inc/list.cfg:3: error: [IST0106] domain name "x..exampley" invalid (label "" invalid)
+$tmp/inc/sub/hosts.inc:2: error: [IST0106] domain name "bad..example" invalid (label "" invalid)
+OUT
+
+printf '@include "no.inc"\nx = 9999999999;\n@include "sub"\ny = 9999999999;\n' >"$tmp/inc/each.cfg"
+expect "each include and each number" 1 "$tmp/inc/each.cfg" <<OUT
+$tmp/inc/each.cfg:1: error: cannot include "$tmp/inc/no.inc": No such file or directory
+$tmp/inc/each.cfg:2: error: integer 9999999999 is out of range
+$tmp/inc/each.cfg:3: error: cannot include "$tmp/inc/sub": is a directory
+$tmp/inc/each.cfg:4: error: integer 9999999999 is out of range
+OUT
+
 # --- several files ---------------------------------------------------------
 expect "two files are one set" 0 split.services.cfg split.routes.cfg </dev/null
 expect "colon-separated list" 0 split.services.cfg:split.routes.cfg </dev/null
@@ -225,6 +264,13 @@ expect "MESHSHIM_RULES" 0 </dev/null
 unset MESHSHIM_RULES
 
 # --- the command line ------------------------------------------------------
+for option in --help --version --keys --dump; do
+	wanted "$option, no room" || continue
+	"$check" -q $option good.founding.cfg >/dev/full 2>"$tmp/got"
+	status=$?
+	echo 'meshshim-check: standard output: No space left on device' >"$tmp/want"
+	verdict "$option, no room" 1
+done
 expect "no rules" 2 <<'OUT'
 meshshim-check: no rule file given, and MESHSHIM_RULES is not set
 Try 'meshshim-check --help'.
@@ -334,7 +380,33 @@ expect "a long line is cut" 1 "$tmp/cut.cfg" <<OUT
 $tmp/cut.cfg:1: error: unknown key "x" in a rule file
      1 | x = "é$(head -c 154 /dev/zero | tr '\0' y)...
 OUT
+printf '@include "\033[31m.inc"\n' >"$tmp/escape.cfg"
+expect "control characters in a message" 1 "$tmp/escape.cfg" <<OUT
+$tmp/escape.cfg:1: error: cannot include "$tmp/?[31m.inc": No such file or directory
+     1 | @include "?[31m.inc"
+OUT
 filter=plain
+cat >"$tmp/escape.cfg" <<'CFG'
+meshConfig = { outboundTrafficPolicy = { mode = "\x1b[31m\xff"; };
+  connectTimeout = "1s\n"; };
+CFG
+expect "control characters in values" 1 "$tmp/escape.cfg" <<OUT
+$tmp/escape.cfg:1: error: OutboundTrafficPolicy.mode holds a control character
+$tmp/escape.cfg:2: error: MeshConfig.connectTimeout holds a control character
+OUT
+# Infos do not come in the order of lines.
+awk 'BEGIN {
+	print "serviceEntries = ("
+	for (i = 0; i < 10000; i++)
+		printf "%s{ name = \"s%d\"; hosts = [ \"h%d.example\" ];\n\n\n\n\n\nports = ( { number = 80; name = \"http\";\n" \
+		    "protocol = \"HTTP2\"; } );\n}\n", i ? "," : "", i, i
+	print ");"
+}' >"$tmp/infos.cfg"
+timeout 20 "$check" "$tmp/infos.cfg" >"$tmp/all" 2>&1
+status=$?
+echo 40000 >"$tmp/want"
+wc -l <"$tmp/all" | tr -d ' ' >"$tmp/got"
+wanted "20,000 infos" && verdict "20,000 infos" 0
 expect "--strict -q" 1 --strict -q warn.catch-all.cfg <<'OUT'
 warn.catch-all.cfg:12: warning: VirtualService rule "late" not used (a match of everything is defined before, warn.catch-all.cfg:11)
 OUT
