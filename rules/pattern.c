@@ -36,7 +36,7 @@
 #define DFA_WORK     20000000 /* comparisons of places: some 20 ms */
 #define DFA_TIME     20000000 /* ns of the thread's own time, as not every place costs the same */
 #define WINDOW	     64	      /* places to begin at, between two looks at the clock */
-#define SEARCH_WORK  10000000 /* steps of all places together, where there are no windows */
+#define SEARCH_WORK  1000000  /* steps of all places together, where there are no windows */
 #define SEARCH_TIME  20000000 /* ns of the thread's own time for one replacement */
 
 struct pattern {
@@ -50,7 +50,7 @@ struct pattern {
 };
 
 static const uint32_t base_options =
-    PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX | PCRE2_NEVER_BACKSLASH_C;
+    PCRE2_UTF | PCRE2_ALT_CIRCUMFLEX | PCRE2_NEVER_BACKSLASH_C;
 
 /* What PCRE2 10.42 thinks it knows of where a match can begin is wrong for ".*" beyond invalid UTF-8,
  * and in its JIT for "^" of lines behind what may be empty. */
@@ -181,6 +181,28 @@ static const pcre2_code *publish(_Atomic(pcre2_code *) *place, pcre2_code *made)
 	return before;
 }
 
+/* The JIT counts no steps for alternatives inside of capturing groups, so that it gets none: a search
+ * learns from it where an occurrence is, and captures from the other matcher (find_in_window()). */
+static pcre2_code *new_fast_code(const struct pattern *pattern)
+{
+	struct pattern_error error;
+	pcre2_code *code = NULL;
+	char *text;
+	long len;
+
+	if (!pattern->search || !pattern->groups)
+		return pcre2_code_copy(pattern->code);
+	text = malloc(PATTERN_OUT_MAX);
+	if (!text)
+		return NULL;
+	len = pattern_translate(pattern->text, strlen(pattern->text), PATTERN_FORM_MATCH, text,
+				&error);
+	if (len >= 0)
+		code = compile(text, (size_t)len, search_options, &error);
+	free(text);
+	return code;
+}
+
 /* A JIT compilation costs more than thousands of loads can bear, and most patterns of a large set
  * are never asked. Without executable memory the code stays as it is and works, slower. */
 static const pcre2_code *fast_code(const struct pattern *pattern)
@@ -191,7 +213,7 @@ static const pcre2_code *fast_code(const struct pattern *pattern)
 
 	if (code)
 		return code;
-	copy = pcre2_code_copy(pattern->code);
+	copy = new_fast_code(pattern);
 	if (copy)
 		pcre2_jit_compile(copy, PCRE2_JIT_COMPLETE);
 	code = publish(&own->fast, copy);
@@ -415,9 +437,13 @@ static int find_in_window(struct replacement *r, size_t at)
 			     r->context);
 	/* The JIT's stack is small; the other matcher has the heap. */
 	if (status == PCRE2_ERROR_JIT_STACKLIMIT)
-		status = pcre2_match(pattern->code, (PCRE2_SPTR)r->text, r->len, at, PCRE2_NO_JIT,
-				     r->data, r->context);
-	return status;
+		return pcre2_match(pattern->code, (PCRE2_SPTR)r->text, r->len, at, PCRE2_NO_JIT,
+				   r->data, r->context);
+	if (status < 0 || !pattern->groups)
+		return status;
+	return pcre2_match(pattern->code, (PCRE2_SPTR)r->text, r->len,
+			   pcre2_get_ovector_pointer(r->data)[0], PCRE2_NO_JIT | PCRE2_ANCHORED,
+			   r->data, r->context);
 }
 
 /* The DFA matcher takes valid UTF-8 only. */

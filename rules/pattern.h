@@ -72,9 +72,8 @@ enum pattern_form {
 };
 
 /*
- * Translate RE2 into PCRE2 of the same meaning (under UTF, newline LF, DOLLAR_ENDONLY,
- * ALT_CIRCUMFLEX). `out` needs PATTERN_OUT_MAX bytes for `len` <= PATTERN_MAX. Returns the length,
- * or -1 with `error`.
+ * Translate RE2 into PCRE2 of the same meaning (under UTF, newline LF, ALT_CIRCUMFLEX). `out` needs
+ * PATTERN_OUT_MAX bytes for `len` <= PATTERN_MAX. Returns the length, or -1 with `error`.
  */
 #define PATTERN_OUT_MAX (PATTERN_MAX * 64)
 long pattern_translate(const char *text, size_t len, enum pattern_form form, char *out,
