@@ -151,9 +151,15 @@ START_TEST(explosion)
 }
 END_TEST
 
+#define TEN(x) x x x x x x x x x x
+
 static const struct {
 	const char *pattern, *text, *rewrite, *out; /* NULL: nothing to replace */
 } replacements[] = {
+	/* Would take for ever if a step inside of a group did not count. */
+	{TEN("(/|)") TEN("(/|)") TEN("(/|)") TEN("(/|)") TEN("(/|)") TEN("(/|)") "x",
+	 TEN("//////////") "y", "z", NULL},
+	{"((a|b)+)(/|)x", "abab/xab", "\\1-\\2", "abab-bab"},
     {"e", "/newforreg2_endpoint/tee", "X", "/nXwforrXg2_Xndpoint/tXX"},
     {"^/users/([^/]+)/(.*)$", "/users/joe/x", "/\\2/of/\\1", "/x/of/joe"},
     {"b*", "abc", "-", "-a-c-"},
