@@ -7,14 +7,17 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* One per family of the door and local port; 5 MiB of address space, of which only the pages that
- * are used become memory. `door` is written last and read first. */
+/* One per family and port: of the connections at the doors, then of the windows; 10 MiB of address
+ * space, of which only the pages that are used become memory. `door` is written last and read first. */
 struct dialled {
-	_Atomic uint32_t door; /* port of the door, 0: empty */
+	_Atomic uint32_t door; /* port of the door, of the window itself; 0: empty */
 	_Atomic uint32_t family_port; /* of what was dialled: family << 16 | port, network order */
 	_Atomic uint32_t scope;
 	_Atomic uint64_t address[2];
 };
+
+#define WINDOWS 2 /* index of their first half */
+#define HALVES  4
 
 static struct dialled *_Atomic dialled_table;
 
@@ -29,7 +32,7 @@ int dialled_init(void)
 {
 	if (atomic_load(&dialled_table))
 		return 0;
-	void *table = mmap(NULL, sizeof(struct dialled) << 17, PROT_READ | PROT_WRITE,
+	void *table = mmap(NULL, HALVES * sizeof(struct dialled) << 16, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (table == MAP_FAILED)
 		return -1;
@@ -37,10 +40,8 @@ int dialled_init(void)
 	return 0;
 }
 
-void dialled_remember(int family, uint16_t local_port, uint16_t door,
-		      const struct sockaddr *to)
+static void remember(struct dialled *e, uint16_t door, const struct sockaddr *to)
 {
-	struct dialled *e = dialled_entry(family == AF_INET6, local_port);
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)to;
 	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)to;
 	uint64_t address[2] = {0, 0};
@@ -55,6 +56,21 @@ void dialled_remember(int family, uint16_t local_port, uint16_t door,
 	atomic_store(&e->address[0], address[0]);
 	atomic_store(&e->address[1], address[1]);
 	atomic_store(&e->door, door);
+}
+
+void dialled_remember(int family, uint16_t local_port, uint16_t door, const struct sockaddr *to)
+{
+	remember(dialled_entry(family == AF_INET6, local_port), door, to);
+}
+
+void dialled_open_window(int family, uint16_t window, const struct sockaddr *server)
+{
+	remember(dialled_entry(WINDOWS + (family == AF_INET6), window), window, server);
+}
+
+void dialled_close_window(int family, uint16_t window)
+{
+	atomic_store(&dialled_entry(WINDOWS + (family == AF_INET6), window)->door, 0);
 }
 
 /* The loopback address that doors of a family listen on. A v4-mapped one counts as IPv4. */
@@ -80,18 +96,13 @@ static bool is_door_address(const struct sockaddr *peer, size_t *index, uint16_t
 	       v6->sin6_addr.s6_addr32[3] == htonl(INADDR_LOOPBACK);
 }
 
-bool dialled_find(const struct sockaddr *peer, uint16_t local_port, struct sockaddr_storage *out,
-		  socklen_t *len)
+static bool recall(const struct dialled *e, uint16_t door, struct sockaddr_storage *out,
+		   socklen_t *len)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-	size_t index;
-	uint16_t port;
 
-	if (!is_door_address(peer, &index, &port))
-		return false;
-	struct dialled *e = dialled_entry(index, local_port);
-	if (!e || atomic_load(&e->door) != port)
+	if (!e || atomic_load(&e->door) != door)
 		return false;
 	uint32_t family_port = atomic_load(&e->family_port);
 	uint64_t address[2] = {atomic_load(&e->address[0]), atomic_load(&e->address[1])};
@@ -108,4 +119,23 @@ bool dialled_find(const struct sockaddr *peer, uint16_t local_port, struct socka
 		*len = sizeof(*v6);
 	}
 	return true;
+}
+
+bool dialled_find(const struct sockaddr *peer, uint16_t local_port, struct sockaddr_storage *out,
+		  socklen_t *len)
+{
+	size_t index;
+	uint16_t port;
+
+	return is_door_address(peer, &index, &port) &&
+	       recall(dialled_entry(index, local_port), port, out, len);
+}
+
+bool dialled_find_server(const struct sockaddr *peer, struct sockaddr_storage *out, socklen_t *len)
+{
+	size_t index;
+	uint16_t port;
+
+	return is_door_address(peer, &index, &port) && port &&
+	       recall(dialled_entry(WINDOWS + index, port), port, out, len);
 }
