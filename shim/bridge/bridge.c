@@ -17,6 +17,8 @@
 #include <sys/random.h>
 
 #include "shim/bridge/dialled.h"
+#include "shim/bridge/dns.h"
+#include "shim/bridge/dns_stream.h"
 #include "shim/bridge/door.h"
 #include "shim/bridge/downstream.h"
 #include "shim/container_of.h"
@@ -29,16 +31,19 @@ struct bridge {
 	struct loop loop;
 	struct door door;
 	struct downstreams downstreams;
+	struct dns dns;
+	struct dns_streams dns_streams;
 	bool failed; /* its thread could not start */
 	struct err err;
 	unsigned users; /* its thread, and those who wait for a listener */
 };
 
-/* A listener that somebody waits for; on the waiting thread's stack. */
+/* A listener or a window that somebody waits for; on the waiting thread's stack. */
 struct request {
 	struct task task;
 	struct bridge *bridge;
 	int family;
+	const struct sockaddr *server; /* NULL: a listener */
 	bool done;
 	uint16_t port;
 	struct err err;
@@ -48,10 +53,16 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* with lock: a request, or a failure */
 static struct bridge *bridge; /* under lock; once its thread runs it stays, but in a forked child */
 static _Atomic uint16_t door_ports[2]; /* AF_INET, AF_INET6; 0: not open */
+static atomic_bool has_windows;         /* one was opened: bridge->dns can be asked */
 
 static void admit(struct door *door, int fd, const struct claim *claim)
 {
-	downstream_start(&container_of(door, struct bridge, door)->downstreams, fd, claim);
+	struct bridge *b = container_of(door, struct bridge, door);
+
+	if (claim->dns)
+		dns_stream_start(&b->dns_streams, fd, claim);
+	else
+		downstream_start(&b->downstreams, fd, claim);
 }
 
 static bool door_free_descriptor(struct door *door)
@@ -62,6 +73,11 @@ static bool door_free_descriptor(struct door *door)
 static bool dial_free_descriptor(struct dial_env *env)
 {
 	return pool_evict(container_of(env, struct bridge, downstreams.dial)->downstreams.pool);
+}
+
+static bool dns_free_descriptor(struct dns *dns)
+{
+	return pool_evict(container_of(dns, struct bridge, dns)->downstreams.pool);
 }
 
 static uint64_t seed(void)
@@ -80,8 +96,11 @@ static int set_up(struct bridge *b, int mailbox_fd, struct err *err)
 {
 	struct downstreams *all = &b->downstreams;
 
-	if (loop_open(&b->loop, mailbox_fd, err) < 0 || door_init(&b->door, &b->loop, err) < 0)
+	if (loop_open(&b->loop, mailbox_fd, err) < 0 || door_init(&b->door, &b->loop, err) < 0 ||
+	    dns_init(&b->dns, &b->loop, err) < 0)
 		return -1;
+	b->dns.free_descriptor = dns_free_descriptor;
+	b->dns_streams.loop = &b->loop;
 	b->door.admit = admit;
 	b->door.free_descriptor = door_free_descriptor;
 	all->loop = all->dial.loop = &b->loop;
@@ -156,17 +175,21 @@ static void run_request(struct task *task)
 {
 	struct request *request = container_of(task, struct request, task);
 
-	request->port = door_listen(&request->bridge->door, request->family, &request->err);
+	if (request->server)
+		request->port = dns_open_window(&request->bridge->dns, request->server, &request->err);
+	else
+		request->port =
+		    door_listen(&request->bridge->door, request->family, &request->err);
 	request->done = true;
 	pthread_cond_broadcast(&answered);
 }
 
-/* Have the bridge listen, and wait until it does. Called with `lock`. */
-static uint16_t ask_for_door(int family, struct err *err)
+/* Have the bridge listen, or open a window, and wait until it does. Called with `lock`. */
+static uint16_t ask(int family, const struct sockaddr *server, struct err *err)
 {
-	struct request request = {
-	    .task = {.run = run_request}, .bridge = bridge, .family = family};
 	struct bridge *b = bridge;
+	struct request request = {
+	    .task = {.run = run_request}, .bridge = b, .family = family, .server = server};
 
 	b->users++;
 	loop_post(&b->loop, &request.task);
@@ -179,35 +202,100 @@ static uint16_t ask_for_door(int family, struct err *err)
 	return request.port;
 }
 
-int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struct err *err)
+/* The same from any thread, starting the bridge if need be. */
+static uint16_t request_port(int family, const struct sockaddr *server, struct err *err)
 {
-	size_t index = family == AF_INET6;
+	uint16_t port = 0;
 	sigset_t old;
-	uint16_t port = atomic_load(&door_ports[index]);
 
-	if (!port) {
-		thread_block_signals(&old);
-		pthread_mutex_lock(&lock);
-		if (bridge || start(err) == 0)
-			port = ask_for_door(family, err);
-		atomic_store(&door_ports[index], port);
-		pthread_mutex_unlock(&lock);
-		thread_restore_signals(&old);
-	}
-	if (!port)
-		return -1;
-	memset(door, 0, sizeof(*door));
-	door->ss_family = (sa_family_t)family;
+	thread_block_signals(&old);
+	pthread_mutex_lock(&lock);
+	if (bridge || start(err) == 0)
+		port = ask(family, server, err);
+	if (!server)
+		atomic_store(&door_ports[family == AF_INET6], port);
+	else if (port)
+		atomic_store(&has_windows, true);
+	pthread_mutex_unlock(&lock);
+	thread_restore_signals(&old);
+	return port;
+}
+
+static void loopback(int family, uint16_t port, struct sockaddr_storage *out, socklen_t *len)
+{
+	memset(out, 0, sizeof(*out));
+	out->ss_family = (sa_family_t)family;
 	if (family == AF_INET6) {
-		((struct sockaddr_in6 *)door)->sin6_addr = in6addr_loopback;
-		((struct sockaddr_in6 *)door)->sin6_port = htons(port);
+		((struct sockaddr_in6 *)out)->sin6_addr = in6addr_loopback;
+		((struct sockaddr_in6 *)out)->sin6_port = htons(port);
 		*len = sizeof(struct sockaddr_in6);
 	} else {
-		((struct sockaddr_in *)door)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		((struct sockaddr_in *)door)->sin_port = htons(port);
+		((struct sockaddr_in *)out)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		((struct sockaddr_in *)out)->sin_port = htons(port);
 		*len = sizeof(struct sockaddr_in);
 	}
+}
+
+int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struct err *err)
+{
+	uint16_t port = atomic_load(&door_ports[family == AF_INET6]);
+
+	if (!port)
+		port = request_port(family, NULL, err);
+	if (!port)
+		return -1;
+	loopback(family, port, door, len);
 	return 0;
+}
+
+/* ---- windows ----------------------------------------------------------------------------- */
+
+/* What bridge_door() has opened, and what a window was opened in, stays as long as this process: only
+ * in a child that was forked since, by a signal handler, is there none. */
+static bool is_here(void)
+{
+	return process_check() == PROCESS_OWNER && bridge;
+}
+
+/* Without waiting for a busy bridge. 0: it is to be opened first. */
+static uint16_t known_window(const struct sockaddr *server)
+{
+	uint16_t port = 0;
+	sigset_t old;
+
+	thread_block_signals(&old);
+	if (atomic_load(&has_windows) && is_here())
+		port = dns_find_window(&bridge->dns, server);
+	thread_restore_signals(&old);
+	return port;
+}
+
+int bridge_dns_window(const struct sockaddr *server, struct sockaddr_storage *window,
+		      socklen_t *len, struct err *err)
+{
+	uint16_t port = known_window(server);
+
+	if (!port)
+		port = request_port(server->sa_family, server, err);
+	if (!port)
+		return -1;
+	loopback(server->sa_family, port, window, len);
+	return 0;
+}
+
+void bridge_dns_claim(int family, const struct sockaddr *local, ino_t inode)
+{
+	sigset_t old;
+
+	thread_block_signals(&old);
+	if (is_here())
+		dns_claim(&bridge->dns.claims, family, local, inode);
+	thread_restore_signals(&old);
+}
+
+bool bridge_dns_server(const struct sockaddr *peer, struct sockaddr_storage *server, socklen_t *len)
+{
+	return dialled_find_server(peer, server, len);
 }
 
 /* ---- connections ------------------------------------------------------------------------- */
@@ -220,10 +308,8 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
 	thread_block_signals(&old);
 	/* A reference may be the last one, and freeing rules takes a lock of PCRE2's (mesh.h). */
 	fork_hold();
-	/* The door was opened by the caller's bridge_door() and stays as long as this process: only
-	 * in a child that was forked since, by a signal handler, is there none. There the
-	 * connection is the parent's. */
-	if (process_check() == PROCESS_OWNER && bridge)
+	/* Else the connection is the parent's. */
+	if (is_here())
 		result = door_expect(&bridge->door, family, local, dial);
 	else
 		rules_unref(dial->rules);
@@ -271,5 +357,6 @@ void bridge_fork_child(void)
 	bridge = NULL;
 	atomic_store(&door_ports[0], 0);
 	atomic_store(&door_ports[1], 0);
+	atomic_store(&has_windows, false);
 	fds_drop_all();
 }

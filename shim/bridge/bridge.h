@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "shim/err.h"
 #include "shim/registry.h"
@@ -37,6 +38,7 @@ int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struc
 /* One connection that a hook has made to the door. */
 struct dial {
 	struct rules *rules;             /* its reference is taken over by bridge_expect() */
+	bool dns;                        /* to a DNS server; kind, cluster and name: not used */
 	enum rules_connection kind;      /* RULES_HTTP, RULES_OPAQUE or RULES_PASSTHROUGH */
 	const struct cluster *cluster;   /* RULES_OPAQUE; belongs to rules */
 	const char *name;                /* registry name that was dialled; copied */
@@ -57,6 +59,21 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
  */
 bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
 		    struct sockaddr_storage *dialled, socklen_t *len);
+
+/*
+ * The window through which the program's UDP socket talks to this DNS server (AF_INET or AF_INET6,
+ * v4-mapped ones as AF_INET), see dns.h; the bridge is started if need be. The socket has to be claimed
+ * with bridge_dns_claim() before it sends. Returns 0, or -1 with `err` as bridge_door().
+ */
+int bridge_dns_window(const struct sockaddr *server, struct sockaddr_storage *window,
+		      socklen_t *len, struct err *err);
+
+/* This process's UDP socket with this local address and inode sends to a window of `family`. */
+void bridge_dns_claim(int family, const struct sockaddr *local, ino_t inode);
+
+/* If `peer` is a window of this process (or was, of the one that we were forked from), its server.
+ * Returns true and fills `server`, or false. Takes no lock; async-signal-safe. */
+bool bridge_dns_server(const struct sockaddr *peer, struct sockaddr_storage *server, socklen_t *len);
 
 /*
  * The program is about to dup2(2) onto the one descriptor that the bridge has in the program's table:

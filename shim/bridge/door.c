@@ -249,10 +249,12 @@ static void claim_fill(struct claim *claim, const struct dial *dial)
 
 	memset(claim, 0, sizeof(*claim));
 	claim->rules = dial->rules;
+	claim->dns = dial->dns;
 	claim->kind = dial->kind;
 	claim->cluster = dial->cluster;
 	claim->port = dial->port;
-	strncpy(claim->name, dial->name, sizeof(claim->name) - 1);
+	if (dial->name)
+		strncpy(claim->name, dial->name, sizeof(claim->name) - 1);
 	memcpy(&claim->dialled, dial->dialled,
 	       len < sizeof(claim->dialled) ? len : sizeof(claim->dialled));
 }

@@ -32,6 +32,7 @@
 /* What bridge_expect() was told. */
 struct claim {
 	struct rules *rules;
+	bool dns;
 	enum rules_connection kind;
 	const struct cluster *cluster;
 	char name[REGISTRY_NAME_MAX + 1];
