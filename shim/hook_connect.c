@@ -17,6 +17,7 @@
 #include "rules/rules.h"
 #include "shim/address.h"
 #include "shim/bridge/bridge.h"
+#include "shim/detour.h"
 #include "shim/fork.h"
 #include "shim/hook.h"
 #include "shim/log.h"
@@ -165,6 +166,7 @@ static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const st
 	socklen_t local_len = sizeof(local);
 	struct dial dial = {
 	    .rules = rules,
+	    .dns = decision->to == ROUTE_DNS,
 	    .kind = decision->kind,
 	    .cluster = decision->cluster,
 	    .name = decision->name,
@@ -242,6 +244,7 @@ static bool connect_tcp(int fd, const struct sockaddr *to, socklen_t len, int *e
 	registry_decide(rules, to, len, &decision);
 	switch (decision.to) {
 	case ROUTE_BRIDGE:
+	case ROUTE_DNS:
 		*error = bridge_connect(fd, to, len, rules, &decision);
 		return true;
 	case ROUTE_REFUSE:
@@ -277,20 +280,27 @@ bool connect_by_rules(int fd, const struct sockaddr *to, socklen_t len, int *rc)
 
 	if (is_tcp(fd)) {
 		done = connect_tcp(fd, to, len, &error);
+	} else if (address_is_remote(to, len) && connect_datagram_is_refused(fd, to, len)) {
+		done = true;
+		error = ECONNREFUSED;
 	} else {
-		done = connect_datagram_is_refused(fd, to, len);
-		error = done ? ECONNREFUSED : 0;
+		done = detour_connect(fd, to, len, &error);
 	}
 	guard_leave(&guard, error);
 	*rc = error ? -1 : 0;
 	return done;
 }
 
+bool connect_is_of_interest(const struct sockaddr *to, socklen_t len)
+{
+	return address_is_remote(to, len) || detour_is_server(to, len);
+}
+
 int hook_connect(int fd, const struct sockaddr *to, socklen_t len)
 {
 	int rc;
 
-	if (hook_awake() && address_is_remote(to, len) && connect_by_rules(fd, to, len, &rc))
+	if (hook_awake() && connect_is_of_interest(to, len) && connect_by_rules(fd, to, len, &rc))
 		return rc;
 	return real.connect(fd, to, len);
 }

@@ -10,8 +10,11 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+/* Whether the rules may have a say about this address: any of another host, and port 53 of this one. */
+bool connect_is_of_interest(const struct sockaddr *to, socklen_t len);
+
 /*
- * Do for connect(fd, to, len) what the rules say. `to` is a remote internet address. True: it is
+ * Do for connect(fd, to, len) what the rules say. `to` is an address of interest. True: it is
  * done, `*rc` and errno are what connect(2) gives. False: none of our business, nothing was done,
  * errno is as before.
  */

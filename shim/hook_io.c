@@ -2,11 +2,13 @@
 /*
  * send(2) and its family. The kernel carries the data (promise 2); what is looked at here is the
  * address beside it: with MSG_FASTOPEN it makes the call a connect(2) in disguise, and on a
- * socket other than TCP it may be a registry host's, which is not reached that way.
+ * socket other than TCP it may be a registry host's, which is not reached that way, or a DNS server's
+ * (detour.h).
  */
 #include <stddef.h>
+#include <sys/uio.h>
 
-#include "shim/address.h"
+#include "shim/detour.h"
 #include "shim/hook.h"
 #include "shim/hook_connect.h"
 
@@ -14,22 +16,42 @@
 enum passage {
 	PASS,   /* the real call, as it came */
 	OPENED, /* connected to the bridge: the real call without address and MSG_FASTOPEN */
+	MOVED,  /* the real call with the address in `detour`, or none if that has no length */
 	FAIL,   /* errno says why */
 };
 
-static enum passage examine(int fd, const struct sockaddr *to, socklen_t len, int flags)
+static enum passage examine_datagram(int fd, const struct msghdr *msg, struct detour *detour)
 {
-	int rc;
+	const struct sockaddr *to = msg->msg_name;
 
-	if (!to || !hook_awake() || !address_is_remote(to, len))
-		return PASS;
-	if (!(flags & MSG_FASTOPEN)) {
-		if (!datagram_is_refused(fd, to, len))
-			return PASS;
+	if (datagram_is_refused(fd, to, msg->msg_namelen)) {
 		errno = ECONNREFUSED;
 		return FAIL;
 	}
-	if (!connect_by_rules(fd, to, len, &rc))
+	switch (detour_send(fd, msg, detour)) {
+	case DETOUR_WINDOW:
+		return MOVED;
+	case DETOUR_CONNECTED:
+		detour->len = 0;
+		return MOVED;
+	case DETOUR_FAILED:
+		return FAIL;
+	case DETOUR_NONE:
+		break;
+	}
+	return PASS;
+}
+
+static enum passage examine(int fd, const struct msghdr *msg, int flags, struct detour *detour)
+{
+	const struct sockaddr *to = msg->msg_name;
+	int rc;
+
+	if (!to || !hook_awake() || !connect_is_of_interest(to, msg->msg_namelen))
+		return PASS;
+	if (!(flags & MSG_FASTOPEN))
+		return examine_datagram(fd, msg, detour);
+	if (!connect_by_rules(fd, to, msg->msg_namelen, &rc))
 		return PASS;
 	return rc == 0 ? OPENED : FAIL;
 }
@@ -49,9 +71,19 @@ EXPORT(recv)
 ssize_t hook_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
 		    socklen_t tolen)
 {
-	switch (examine(fd, to, tolen, flags)) {
+	struct iovec part = {.iov_base = (void *)data, .iov_len = len};
+	struct msghdr msg = {.msg_name = (void *)to,
+			     .msg_namelen = tolen,
+			     .msg_iov = &part,
+			     .msg_iovlen = 1};
+	struct detour detour;
+
+	switch (examine(fd, &msg, flags, &detour)) {
 	case OPENED:
 		return real.send(fd, data, len, flags & ~MSG_FASTOPEN);
+	case MOVED:
+		return real.sendto(fd, data, len, flags,
+				   detour.len ? (struct sockaddr *)&detour.to : NULL, detour.len);
 	case FAIL:
 		return -1;
 	case PASS:
@@ -63,42 +95,48 @@ EXPORT(sendto)
 
 ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	struct msghdr plain;
+	struct msghdr moved;
+	struct detour detour = {0};
 
-	switch (msg ? examine(fd, msg->msg_name, msg->msg_namelen, flags) : PASS) {
+	switch (msg ? examine(fd, msg, flags, &detour) : PASS) {
 	case OPENED:
-		plain = *msg;
-		plain.msg_name = NULL;
-		plain.msg_namelen = 0;
-		return real.sendmsg(fd, &plain, flags & ~MSG_FASTOPEN);
+		flags &= ~MSG_FASTOPEN;
+		break;
+	case MOVED:
+		break;
 	case FAIL:
 		return -1;
 	case PASS:
-		break;
+		return real.sendmsg(fd, msg, flags);
 	}
-	return real.sendmsg(fd, msg, flags);
+	moved = *msg;
+	moved.msg_name = detour.len ? &detour.to : NULL;
+	moved.msg_namelen = detour.len;
+	return real.sendmsg(fd, &moved, flags);
 }
 EXPORT(sendmsg)
 
 /* Whether a message has to be looked at before the kernel may have it. */
 static bool is_special(int fd, const struct msghdr *msg, int flags)
 {
-	if (!address_is_remote(msg->msg_name, msg->msg_namelen))
+	const struct sockaddr *to = msg->msg_name;
+	socklen_t len = msg->msg_namelen;
+
+	if (!connect_is_of_interest(to, len))
 		return false;
-	return (flags & MSG_FASTOPEN) || datagram_is_refused(fd, msg->msg_name, msg->msg_namelen);
+	return (flags & MSG_FASTOPEN) || detour_is_server(to, len) ||
+	       datagram_is_refused(fd, to, len);
 }
 
-/* As many messages as need no look go together; one that does goes alone. A short count is what
- * sendmmsg(2) gives too when a message in the middle fails. */
-int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+/* As many messages as need no look go together; one that does goes alone. Returns how many are gone,
+ * or -1. */
+static int send_some(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
-	unsigned plain = n;
+	unsigned plain = 0;
 
-	if (hook_awake() && msgs)
-		for (plain = 0; plain < n; plain++)
-			if (is_special(fd, &msgs[plain].msg_hdr, flags))
-				break;
-	if (plain > 0 || n == 0)
+	while (plain < n && !is_special(fd, &msgs[plain].msg_hdr, flags))
+		plain++;
+	if (plain > 0)
 		return real.sendmmsg(fd, msgs, plain, flags);
 
 	ssize_t sent = hook_sendmsg(fd, &msgs[0].msg_hdr, flags);
@@ -107,5 +145,28 @@ int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 		return -1;
 	msgs[0].msg_len = (unsigned)sent;
 	return 1;
+}
+
+/* A short count is what sendmmsg(2) gives too when a message in the middle fails. */
+int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+	unsigned sent = 0;
+	int saved = errno;
+
+	if (!hook_awake() || !msgs || n == 0)
+		return real.sendmmsg(fd, msgs, n, flags);
+	if (n > UIO_MAXIOV)
+		n = UIO_MAXIOV; /* as the kernel does */
+	while (sent < n) {
+		int more = send_some(fd, msgs + sent, n - sent, flags);
+
+		if (more < 0 && sent == 0)
+			return -1;
+		if (more <= 0)
+			break;
+		sent += (unsigned)more;
+	}
+	errno = saved;
+	return (int)sent;
 }
 EXPORT(sendmmsg)

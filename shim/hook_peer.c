@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * getpeername(2): the address that the program dialled, not the bridge's door. Asked of the kernel
- * and looked up by local port each time, so nothing is remembered by descriptor number.
+ * getpeername(2): the address that the program dialled, not the bridge's door or its window. Asked of
+ * the kernel and looked up by port each time, so nothing is remembered by descriptor number.
  */
 #include <string.h>
 
 #include "shim/address.h"
 #include "shim/bridge/bridge.h"
+#include "shim/detour.h"
 #include "shim/hook.h"
 
 /* The address that the program dialled on this socket. False: it is no connection of ours. */
@@ -38,6 +39,24 @@ static bool find_dialled(int fd, struct sockaddr_storage *dialled, socklen_t *di
 	       bridge_dialled((struct sockaddr *)&peer, port, dialled, dialled_len);
 }
 
+/* The same for a datagram socket, whose peer may be a window. */
+static bool find_server(int fd, struct sockaddr_storage *server, socklen_t *len)
+{
+	*len = sizeof(*server);
+	if (real.getpeername(fd, (struct sockaddr *)server, len) < 0)
+		return false;
+	detour_restore(server, sizeof(*server), *len);
+	return true;
+}
+
+static bool is_datagram(int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_DGRAM;
+}
+
 int hook_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	struct sockaddr_storage dialled;
@@ -50,7 +69,7 @@ int hook_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 		return rc;
 	/* The kernel gave the length that the address has, whatever room there was. */
 	if ((*len == sizeof(struct sockaddr_in) || *len == sizeof(struct sockaddr_in6)) &&
-	    find_dialled(fd, &dialled, &dialled_len)) {
+	    (is_datagram(fd) ? find_server : find_dialled)(fd, &dialled, &dialled_len)) {
 		memcpy(addr, &dialled, room < dialled_len ? room : dialled_len);
 		*len = dialled_len;
 	}

@@ -49,6 +49,14 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) long hook_syscall
 		return hook_sendmsg((int)a, (const struct msghdr *)b, (int)c);
 	case SYS_sendmmsg:
 		return hook_sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d);
+	case SYS_recvfrom:
+		return hook_recvfrom((int)a, (void *)b, (size_t)c, (int)d, (struct sockaddr *)e,
+				     (socklen_t *)f);
+	case SYS_recvmsg:
+		return hook_recvmsg((int)a, (struct msghdr *)b, (int)c);
+	case SYS_recvmmsg:
+		return hook_recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d,
+				     (struct timespec *)e);
 	default:
 		return real.syscall(number, a, b, c, d, e, f);
 	}

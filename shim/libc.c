@@ -109,6 +109,30 @@ EARLY static ssize_t raw_recv(int fd, void *data, size_t len, int flags)
 	return raw(SYS_recvfrom, fd, (long)data, (long)len, flags, 0, 0);
 }
 
+EARLY static ssize_t raw_recvfrom(int fd, void *data, size_t len, int flags, struct sockaddr *from,
+				  socklen_t *fromlen)
+{
+	return raw(SYS_recvfrom, fd, (long)data, (long)len, flags, (long)from, (long)fromlen);
+}
+
+/* What is larger than its buffer is for libc to judge, which is not bound yet. */
+EARLY static ssize_t raw_recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,
+				      struct sockaddr *from, socklen_t *fromlen)
+{
+	return raw_recvfrom(fd, data, len < size ? len : size, flags, from, fromlen);
+}
+
+EARLY static ssize_t raw_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	return raw(SYS_recvmsg, fd, (long)msg, flags, 0, 0, 0);
+}
+
+EARLY static int raw_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags,
+			      struct timespec *timeout)
+{
+	return (int)raw(SYS_recvmmsg, fd, (long)msgs, n, flags, (long)timeout, 0);
+}
+
 EARLY static ssize_t raw_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	return raw(SYS_sendmsg, fd, (long)msg, flags, 0, 0, 0);
@@ -145,6 +169,10 @@ struct libc real = {
     .sendto = raw_sendto,
     .sendmsg = raw_sendmsg,
     .sendmmsg = raw_sendmmsg,
+    .recvfrom = raw_recvfrom,
+    .__recvfrom_chk = raw_recvfrom_chk,
+    .recvmsg = raw_recvmsg,
+    .recvmmsg = raw_recvmmsg,
     .syscall = raw_syscall,
 };
 

@@ -15,6 +15,10 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+/* What recvfrom(3) is compiled to with _FORTIFY_SOURCE; no header declares it without. */
+ssize_t __recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,
+		       struct sockaddr *from, socklen_t *fromlen);
+
 struct libc {
 #define HOOK(type, name, parameters, arguments) type(*name) parameters;
 #include "shim/hooks.def"

@@ -33,6 +33,7 @@ static unsigned name_hash(const void *name, size_t len)
 #include <uthash.h>
 
 #include "shim/address.h"
+#include "shim/dns_message.h"
 #include "shim/thread.h"
 
 #define SLOT_SPLIT 32768u /* first slot for names under wildcards */
@@ -319,25 +320,35 @@ static void decide_host(const struct rules *rules, bool synthetic, struct decisi
 		decision->to = ROUTE_UNTOUCHED; /* it was dialled by its own address */
 }
 
-void registry_decide(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
-		     struct decision *decision)
+static void decide_remote(const struct rules *rules, const struct in6_addr *ip,
+			  struct decision *decision)
 {
-	struct in6_addr ip;
-
-	*decision = (struct decision){.to = ROUTE_UNTOUCHED};
-	if (!address_split(addr, len, &ip, &decision->port) || address_is_local(&ip))
-		return;
-	bool synthetic = is_synthetic(&ip);
+	bool synthetic = is_synthetic(ip);
 
 	if (!rules)
 		refuse(decision, "no rules could be loaded");
-	else if (reverse(rules, &ip, decision->name) && rules_find_host(rules, decision->name))
+	else if (reverse(rules, ip, decision->name) && rules_find_host(rules, decision->name))
 		decide_host(rules, synthetic, decision);
 	else if (synthetic)
 		refuse(decision, decision->name[0] ? "the host is no longer in the registry"
 						   : "the address was given to no registry host");
 	else if (rules_outbound_policy(rules) == OUTBOUND_REGISTRY_ONLY)
 		refuse(decision, "blocked by outboundTrafficPolicy REGISTRY_ONLY");
+}
+
+void registry_decide(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
+		     struct decision *decision)
+{
+	struct in6_addr ip;
+
+	*decision = (struct decision){.to = ROUTE_UNTOUCHED};
+	if (!address_split(addr, len, &ip, &decision->port))
+		return;
+	if (!address_is_local(&ip))
+		decide_remote(rules, &ip, decision);
+	if (decision->to == ROUTE_UNTOUCHED && decision->port == DNS_PORT && rules &&
+	    rules_n_hosts(rules) > 0)
+		decision->to = ROUTE_DNS;
 }
 
 /* ---- fork ------------------------------------------------------------------------------- */

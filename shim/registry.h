@@ -51,6 +51,7 @@ bool registry_has_explicit(void);
 enum route_to {
 	ROUTE_UNTOUCHED, /* none of our business: the real connect() */
 	ROUTE_BRIDGE,    /* connect to the bridge's door and tell it */
+	ROUTE_DNS,       /* the same: port 53 of whom it may concern, to be answered or forwarded */
 	ROUTE_REFUSE,    /* ECONNREFUSED */
 };
 
@@ -67,7 +68,8 @@ struct decision {
 
 /*
  * Decide. `rules` NULL means that none could be loaded: everything but loopback is refused.
- * Loopback and the unspecified address are always untouched. AF_INET and AF_INET6 only.
+ * Loopback and the unspecified address are always untouched. AF_INET and AF_INET6 only. What would be
+ * untouched is ROUTE_DNS if it goes to port 53, on loopback too, and there is any host to be asked for.
  */
 void registry_decide(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
 		     struct decision *decision);

@@ -62,6 +62,41 @@ START_TEST(data)
 }
 END_TEST
 
+START_TEST(datagrams)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in from[2];
+	socklen_t len = sizeof(addr);
+	char buf[2][16];
+	struct iovec iov[2] = {{buf[0], 16}, {buf[1], 16}};
+	struct mmsghdr msgs[2];
+
+	bind_if(_i);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(real.sendto(fd, "data", 4, 0, (struct sockaddr *)&addr, len), 4);
+	ck_assert_int_eq(real.recvfrom(fd, buf, 16, 0, (struct sockaddr *)&from[0], &len), 4);
+	ck_assert_mem_eq(&from[0], &addr, sizeof(addr));
+	memset(from, 0, sizeof(from));
+	ck_assert_int_eq(
+	    real.__recvfrom_chk(fd, buf, 2, 16, 0, (struct sockaddr *)&from[0], &len), 2);
+	ck_assert_mem_eq(&from[0], &addr, sizeof(addr));
+	for (int i = 0; i < 2; i++)
+		msgs[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &from[i],
+						       .msg_namelen = sizeof(from[i]),
+						       .msg_iov = &iov[i],
+						       .msg_iovlen = 1}};
+	ck_assert_int_eq(real.recvmsg(fd, &msgs[0].msg_hdr, 0), 4);
+	ck_assert_int_eq(real.recvmmsg(fd, msgs, 2, 0, NULL), 2);
+	ck_assert_uint_eq(msgs[1].msg_len, 4);
+	ck_assert_mem_eq(&from[1], &addr, sizeof(addr));
+	real.close(fd);
+}
+END_TEST
+
 START_TEST(connecting)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -127,6 +162,7 @@ Suite *libc_suite(void)
 
 	tcase_add_test(tcase, binding);
 	tcase_add_loop_test(tcase, data, 0, 2);
+	tcase_add_loop_test(tcase, datagrams, 0, 2);
 	tcase_add_loop_test(tcase, connecting, 0, 2);
 	tcase_add_loop_test(tcase, descriptors, 0, 2);
 	tcase_add_loop_test(tcase, any_system_call, 0, 2);

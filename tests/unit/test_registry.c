@@ -368,6 +368,28 @@ START_TEST(the_rest_is_up_to_the_policy)
 }
 END_TEST
 
+START_TEST(dns_where_the_rest_is_untouched)
+{
+	struct rules *any = rules_of(ENTRIES(FIXED));
+	struct rules *only = rules_of(REGISTRY_ONLY ENTRIES(PLAIN));
+	struct rules *none = rules_of("");
+
+	registry_update(any);
+	ck_assert_int_eq(decide(any, "192.0.2.1", 53).to, ROUTE_DNS);
+	ck_assert_int_eq(decide(any, "::ffff:127.0.0.53", 53).to, ROUTE_DNS);
+	ck_assert_int_eq(decide(any, "10.9.8.7", 53).to, ROUTE_DNS);
+	ck_assert_int_eq(decide(any, "192.0.2.1", 5353).to, ROUTE_UNTOUCHED);
+	ck_assert_int_eq(decide(only, "192.0.2.1", 53).to, ROUTE_REFUSE);
+	ck_assert_int_eq(decide(only, "127.0.0.1", 53).to, ROUTE_DNS);
+	ck_assert_int_eq(decide(none, "192.0.2.1", 53).to, ROUTE_UNTOUCHED);
+	ck_assert_int_eq(decide(NULL, "192.0.2.1", 53).to, ROUTE_REFUSE);
+	ck_assert_int_eq(decide(NULL, "127.0.0.1", 53).to, ROUTE_UNTOUCHED);
+	rules_unref(any);
+	rules_unref(only);
+	rules_unref(none);
+}
+END_TEST
+
 START_TEST(synthetic_addresses_of_nobody)
 {
 	struct rules *rules = rules_of(ENTRIES(PLAIN));
@@ -411,6 +433,7 @@ Suite *registry_suite(void)
 	tcase_add_test(decisions, registry_hosts_go_to_the_bridge);
 	tcase_add_test(decisions, explicit_addresses_go_to_the_bridge);
 	tcase_add_test(decisions, the_rest_is_up_to_the_policy);
+	tcase_add_test(decisions, dns_where_the_rest_is_untouched);
 	tcase_add_test(decisions, synthetic_addresses_of_nobody);
 	suite_add_tcase(suite, decisions);
 	return suite;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recvfrom(2) and its family. The kernel carries the data (promise 2); what is looked at here is the
+ * address beside it, which is a DNS server's and not that of the bridge's window for it (detour.h).
+ */
+#include <stddef.h>
+
+#include "shim/detour.h"
+#include "shim/hook.h"
+
+ssize_t hook_recvfrom(int fd, void *data, size_t len, int flags, struct sockaddr *from,
+		      socklen_t *fromlen)
+{
+	socklen_t room = from && fromlen ? *fromlen : 0;
+	ssize_t n = real.recvfrom(fd, data, len, flags, from, fromlen);
+
+	if (n >= 0 && room && hook_awake())
+		detour_restore(from, room, *fromlen);
+	return n;
+}
+EXPORT(recvfrom)
+
+ssize_t hook___recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,
+			    struct sockaddr *from, socklen_t *fromlen)
+{
+	socklen_t room = from && fromlen ? *fromlen : 0;
+	ssize_t n = real.__recvfrom_chk(fd, data, len, size, flags, from, fromlen);
+
+	if (n >= 0 && room && hook_awake())
+		detour_restore(from, room, *fromlen);
+	return n;
+}
+EXPORT(__recvfrom_chk)
+
+ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	socklen_t room = msg && msg->msg_name ? msg->msg_namelen : 0;
+	ssize_t n = real.recvmsg(fd, msg, flags);
+
+	if (n >= 0 && room && hook_awake())
+		detour_restore(msg->msg_name, room, msg->msg_namelen);
+	return n;
+}
+EXPORT(recvmsg)
+
+/* What room there was for each address the kernel does not tell afterwards: the least of all counts.
+ * Programs give the same to each. */
+static socklen_t least_room(const struct mmsghdr *msgs, unsigned n)
+{
+	socklen_t least = sizeof(struct sockaddr_storage);
+
+	for (unsigned i = 0; i < n; i++)
+		if (msgs[i].msg_hdr.msg_name && msgs[i].msg_hdr.msg_namelen < least)
+			least = msgs[i].msg_hdr.msg_namelen;
+	return least;
+}
+
+int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+{
+	bool awake = msgs && hook_awake();
+	socklen_t room = awake ? least_room(msgs, n) : 0;
+	int got = real.recvmmsg(fd, msgs, n, flags, timeout);
+
+	for (int i = 0; awake && i < got; i++)
+		detour_restore(msgs[i].msg_hdr.msg_name, room, msgs[i].msg_hdr.msg_namelen);
+	return got;
+}
+EXPORT(recvmmsg)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs with a DNS resolver of their own: registry names are answered inside the process, by the
+addresses that getaddrinfo(3) gives; for everything else it is as if the library were not there."""
+
+import ipaddress
+import re
+import struct
+
+import harness
+import mesh
+import nameserver
+
+WAYS = ('sendto', 'syscall', 'sendmsg', 'send', 'write', 'connect-sendto', 'connect-sendmsg',
+        'mmsg', 'tcp', 'pipeline')
+SERVERS = (nameserver.LOCAL, nameserver.LOCAL6, nameserver.REMOTE)
+
+# Names that the server knows, that nobody knows, and what goes on to it for a registry name.
+OTHERS = ('www.real.test', 1, 'WwW.Real.TEST', 28, 'mail.real.test', 15, 'nobody.test', 1,
+          '7.100.51.198.in-addr.arpa', 12, 'webserver', 15, 'webserver.real.test', 1,
+          'www.real.test', 65)
+
+NAMES = ('webserver', 'RAW.githubusercontent.com', 'a.wild.test', 'fixed.test')
+
+
+def rules(t):
+    wildcard = mesh.service(1, name='wild', host='*.wild.test')
+    github = mesh.service(1)
+    fixed = mesh.service(1, name='fixed', host='fixed.test',
+                         extra='addresses = [ "203.0.113.9" ];')
+    return t.rules(mesh.rule_set([github, wildcard, fixed], [mesh.virtual()],
+                                 [mesh.destination(t.pki.cert('ca'))]))
+
+
+def addresses(t, path):
+    """What getaddrinfo(3) says under the library: a dictionary of host to IPv4 address."""
+    script = '''if 1:
+        import socket
+        for host in ('webserver', 'raw.githubusercontent.com', 'a.wild.test', 'fixed.test'):
+            print(host, socket.getaddrinfo(host, 80, socket.AF_INET)[0][4][0])'''
+    return dict(line.split() for line in
+                t.succeed([harness.PYTHON, '-c', script], rules=path).splitlines())
+
+
+class Answer:
+    """An answer as the guest prints it."""
+
+    def __init__(self, line):
+        data = b'\0\0' + bytes.fromhex(line)
+        self.flags, _, self.answers, _, self.additional = struct.unpack_from('!HHHHH', data, 2)
+        self.rcode = self.flags & 15
+        name, at = nameserver.name_and_end(data)
+        self.question = data[12:at]
+        self.records = []
+        at += 4
+        for _ in range(self.answers):
+            kind, _, ttl, size = struct.unpack_from('!HHIH', data, at + 2)
+            self.records.append((kind, ttl, data[at + 12:at + 12 + size]))
+            at += 12 + size
+        self.edns = data[at:at + 3] == b'\0\0\x29'
+        self.size = len(data)
+
+
+@harness.test(cases=WAYS)
+def others(t, way):
+    """Names that are none of the registry's: the same bytes with the library and without."""
+    nameserver.isolate()
+    path = rules(t)
+    for server in SERVERS:
+        real = nameserver.Nameserver(t, server)
+        guest = [t.guest('guest_resolver'), server, way, *OTHERS]
+        plain = t.succeed(guest)
+        asked, sources = real.questions(), real.sources()
+        real.messages = []
+        t.equal(t.succeed(guest, rules=path), plain, 'what the guest was told')
+        t.equal(real.questions(), asked, 'what the server was asked')
+        t.check(way in ('tcp', 'pipeline') or real.sources() == sources,
+                f'where the queries came from: {real.sources()}')
+
+
+@harness.test(cases=WAYS)
+def registry(t, way):
+    """Registry names, whatever way they are asked for: no query reaches the server."""
+    nameserver.isolate()
+    path = rules(t)
+    known = addresses(t, path)
+    for server in SERVERS:
+        real = nameserver.Nameserver(t, server)
+        questions = [part for name in NAMES for part in (name, 1, name, 28)]
+        lines = t.succeed([t.guest('guest_resolver'), server, way, *questions],
+                          rules=path).splitlines()
+        t.equal(len(lines), 2 * len(NAMES), 'answers')
+        for i, name in enumerate(NAMES):
+            check_answers(t, name, known[name.lower()], Answer(lines[2 * i]),
+                          Answer(lines[2 * i + 1]))
+        t.equal(real.messages, [], 'what the server was asked')
+
+
+def check_answers(t, name, address, four, six):
+    for answer in (four, six):
+        t.equal((answer.flags, answer.edns), (0x8580, True), f'the flags for {name}')
+        t.contains(answer.question, name.split('.')[0].encode(), 'the case of the question')
+    t.equal(four.records, [(1, 30, ipaddress.ip_address(address).packed)], name)
+    if name == 'fixed.test':
+        t.equal(six.records, [], 'the family that it does not have')
+        return
+    (kind, _, v6), = six.records
+    t.check(kind == 28 and ipaddress.ip_address(v6) in ipaddress.ip_network('2001:2::/48'),
+            f'{v6} for {name}')
+
+
+@harness.test(cases=['sendto', 'send', 'tcp'])
+def other_types(t, way):
+    """What would lead around the mesh is not there; the rest is the server's to say."""
+    nameserver.isolate()
+    real = nameserver.Nameserver(t, nameserver.LOCAL)
+    path = rules(t)
+    address = addresses(t, path)['webserver']
+    back = ipaddress.ip_address(address).reverse_pointer
+    questions = ('webserver', 65, '_8443._https.webserver', 65, 'webserver', 5, 'webserver', 255,
+                 back, 12, '1.255.240.240.in-addr.arpa', 12, 'webserver', 16)
+    lines = t.succeed([t.guest('guest_resolver'), nameserver.LOCAL, way, *questions],
+                      rules=path).splitlines()
+    answers = [Answer(line) for line in lines]
+    t.equal([(answer.rcode, len(answer.records)) for answer in answers],
+            [(0, 0), (0, 0), (0, 0), (0, 2), (0, 1), (3, 0), (3, 0)], 'codes and records')
+    t.equal(answers[4].records[0][2], b'\x09webserver\0', 'the name behind the address')
+    t.equal(real.questions(), {f'{"tcp" if way == "tcp" else "udp"} webserver TXT'},
+            'what the server was asked')
+
+
+NODE = r'''
+const dns = require('dns');
+dns.setServers(process.argv.slice(2, 3));
+const ask = [
+    ['resolve4', 'www.real.test'], ['resolve6', 'www.real.test'], ['resolveMx', 'x.real.test'],
+    ['resolveTxt', 'x.real.test'], ['resolve4', 'nobody.test'], ['reverse', '198.51.100.7'],
+    ['resolve4', 'big.real.test'], ...process.argv.slice(3).map((one) => one.split(','))];
+(async () => {
+    for (const [how, what] of ask) {
+        try {
+            console.log(how, what, JSON.stringify(await dns.promises[how](what)));
+        } catch (error) {
+            console.log(how, what, error.code);
+        }
+    }
+})();
+'''
+
+
+@harness.test(cases=SERVERS)
+def node(t, server):
+    """dns.resolve of Node.js, which is c-ares: UDP, and TCP for what is too long for it."""
+    node = t.tool('node')
+    t.needs([node, '-e', '0'])
+    nameserver.isolate()
+    real = nameserver.Nameserver(t, server)
+    script, path = t.file('resolve.js', NODE), rules(t)
+    bracketed = f'[{server}]' if ':' in server else server
+    plain = t.succeed([node, script, bracketed])
+    t.contains(plain, 'resolve4 www.real.test ["198.51.100.7"]', 'the answer without the library')
+    asked, real.messages = real.questions(), []
+    known = addresses(t, path)
+    out = t.succeed([node, script, bracketed, 'resolve4,webserver', 'resolve4,a.wild.test',
+                     f'reverse,{known["webserver"]}', 'resolve6,fixed.test',
+                     'resolve6,webserver'], rules=path)
+    t.check(out.startswith(plain), f'the same as without the library:\n{plain}\n{out}')
+    t.equal(re.sub(r'"2001:2::[0-9a-f:]*"', '"v6"', out[len(plain):]),
+            f'resolve4 webserver ["{known["webserver"]}"]\n'
+            f'resolve4 a.wild.test ["{known["a.wild.test"]}"]\n'
+            f'reverse {known["webserver"]} ["webserver"]\n'
+            'resolve6 fixed.test ENODATA\n'
+            'resolve6 webserver ["v6"]\n', 'what the registry says')
+    t.equal(real.questions(), asked, 'what the server was asked')
