@@ -6,6 +6,10 @@
  *
  * asks for each name and type and prints one line each: what came back, without the id. As real
  * resolvers do, it takes nothing from any address but the server's; what is wrong there ends it.
+ *
+ *     guest_resolver SERVER raw HEX ...
+ *
+ * sends what is no query, from a connected socket and from one that is not, and prints the answers.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,6 +18,7 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "guest.h"
 
@@ -69,6 +74,20 @@ static int connected(int type)
 		die("getpeername");
 	check_server(&peer, len, "the peer");
 	return fd;
+}
+
+/* A socket's own address, which a program shows to others. */
+static void show_local(int fd)
+{
+	struct sockaddr_storage local = {0};
+	socklen_t len = sizeof(local);
+	char text[INET6_ADDRSTRLEN];
+
+	if (getsockname(fd, (struct sockaddr *)&local, &len) < 0)
+		die("getsockname");
+	printf("local %s\n", local.ss_family == AF_INET ?
+	       inet_ntop(AF_INET, &((struct sockaddr_in *)&local)->sin_addr, text, sizeof(text)) :
+	       inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&local)->sin6_addr, text, sizeof(text)));
 }
 
 /* A query with EDNS. Returns its length. */
@@ -353,18 +372,66 @@ static const struct mode {
     {"tcp", tcp, by_tcp},
 };
 
-/* One socket for all. */
+static void ask(const struct mode *mode, int fd, const char *name, const char *type)
+{
+	static uint8_t q[300], out[65536];
+	size_t len = query(q, name, (unsigned)atoi(type));
+
+	show(out, mode->ask(fd, q, len, out, sizeof(out)), q);
+}
+
+/* One socket for all; for the last of them once more in a child, that asks through it and through one
+ * of its own, and then again here. */
 static void one_by_one(const struct mode *mode, char **arg)
 {
 	int fd = mode->open();
+	int status;
 
-	for (; arg[0] && arg[1]; arg += 2) {
-		static uint8_t q[300], out[65536];
-		size_t len = query(q, arg[0], (unsigned)atoi(arg[1]));
-
-		show(out, mode->ask(fd, q, len, out, sizeof(out)), q);
+	if (mode->open == connected_udp)
+		show_local(fd);
+	for (; arg[0] && arg[1]; arg += 2)
+		ask(mode, fd, arg[0], arg[1]);
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		ask(mode, fd, arg[-2], arg[-1]);
+		ask(mode, mode->open(), arg[-2], arg[-1]);
+		exit(0);
 	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+		die("the child failed");
+	ask(mode, fd, arg[-2], arg[-1]);
 	close(fd);
+}
+
+static size_t from_hex(const char *text, uint8_t *out)
+{
+	size_t len = 0;
+	unsigned value;
+
+	for (; sscanf(text, "%2x", &value) == 1; text += 2)
+		out[len++] = (uint8_t)value;
+	return len;
+}
+
+static void raw(char **arg)
+{
+	int unconnected = udp(), other = connected(SOCK_DGRAM);
+	static uint8_t packet[70000], out[70000];
+
+	for (; *arg; arg++) {
+		size_t len = from_hex(*arg, packet);
+		ssize_t n = by_sendto(unconnected, packet, len, out, sizeof(out));
+
+		printf("%zd", n);
+		for (ssize_t i = 0; i < n; i++)
+			printf("%02x", out[i]);
+		n = by_write(other, packet, len, out, sizeof(out));
+		printf(" %zd", n);
+		for (ssize_t i = 0; i < n; i++)
+			printf("%02x", out[i]);
+		printf("\n");
+	}
 }
 
 int main(int argc, char **argv)
@@ -376,6 +443,8 @@ int main(int argc, char **argv)
 		many(argv + 3, all_by_mmsg);
 	else if (strcmp(argv[2], "pipeline") == 0)
 		many(argv + 3, all_by_pipeline);
+	else if (strcmp(argv[2], "raw") == 0)
+		raw(argv + 3);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (strcmp(argv[2], modes[i].name) == 0)
 			one_by_one(&modes[i], argv + 3);

@@ -13,6 +13,7 @@ import nameserver
 WAYS = ('sendto', 'syscall', 'sendmsg', 'send', 'write', 'connect-sendto', 'connect-sendmsg',
         'mmsg', 'tcp', 'pipeline')
 SERVERS = (nameserver.LOCAL, nameserver.LOCAL6, nameserver.REMOTE)
+MAPPED = '::ffff:' + nameserver.LOCAL, '::ffff:' + nameserver.REMOTE
 
 # Names that the server knows, that nobody knows, and what goes on to it for a registry name.
 OTHERS = ('www.real.test', 1, 'WwW.Real.TEST', 28, 'mail.real.test', 15, 'nobody.test', 1,
@@ -64,9 +65,9 @@ class Answer:
 def others(t, way):
     """Names that are none of the registry's: the same bytes with the library and without."""
     nameserver.isolate()
-    path = rules(t)
-    for server in SERVERS:
-        real = nameserver.Nameserver(t, server)
+    real, path = nameserver.Nameserver(t, *SERVERS), rules(t)
+    for server in SERVERS + MAPPED:
+        real.messages = []
         guest = [t.guest('guest_resolver'), server, way, *OTHERS]
         plain = t.succeed(guest)
         asked, sources = real.questions(), real.sources()
@@ -82,13 +83,14 @@ def registry(t, way):
     """Registry names, whatever way they are asked for: no query reaches the server."""
     nameserver.isolate()
     path = rules(t)
-    known = addresses(t, path)
-    for server in SERVERS:
-        real = nameserver.Nameserver(t, server)
+    real, known = nameserver.Nameserver(t, *SERVERS), addresses(t, path)
+    for server in SERVERS + MAPPED:
         questions = [part for name in NAMES for part in (name, 1, name, 28)]
         lines = t.succeed([t.guest('guest_resolver'), server, way, *questions],
                           rules=path).splitlines()
-        t.equal(len(lines), 2 * len(NAMES), 'answers')
+        lines = [line for line in lines if not line.startswith('local')]
+        t.equal(len(lines), 2 * len(NAMES) + (0 if way in ('mmsg', 'pipeline') else 3), 'answers')
+        t.check(all(line == lines[7] for line in lines[8:]), 'the answers to a child')
         for i, name in enumerate(NAMES):
             check_answers(t, name, known[name.lower()], Answer(lines[2 * i]),
                           Answer(lines[2 * i + 1]))
@@ -120,12 +122,38 @@ def other_types(t, way):
                  back, 12, '1.255.240.240.in-addr.arpa', 12, 'webserver', 16)
     lines = t.succeed([t.guest('guest_resolver'), nameserver.LOCAL, way, *questions],
                       rules=path).splitlines()
-    answers = [Answer(line) for line in lines]
+    answers = [Answer(line) for line in lines if not line.startswith('local')][:7]
     t.equal([(answer.rcode, len(answer.records)) for answer in answers],
             [(0, 0), (0, 0), (0, 0), (0, 2), (0, 1), (3, 0), (3, 0)], 'codes and records')
     t.equal(answers[4].records[0][2], b'\x09webserver\0', 'the name behind the address')
     t.equal(real.questions(), {f'{"tcp" if way == "tcp" else "udp"} webserver TXT'},
             'what the server was asked')
+
+
+def packet(name='webserver', flags=0x0100, counts=(1, 0, 0, 0), kind=1, dns_class=1, tail=b''):
+    labels = b''.join(bytes([len(part)]) + part.encode() for part in name.split('.'))
+    return (struct.pack('!HHHHHH', 0x0101, flags, *counts) + labels + b'\0'
+            + struct.pack('!HH', kind, dns_class) + tail)
+
+
+@harness.test(cases=SERVERS)
+def malformed(t, server):
+    """What is no well-formed query for a registry name gets to the server, byte by byte."""
+    nameserver.isolate()
+    real = nameserver.Nameserver(t, server)
+    good = packet()
+    packets = [good[:length] for length in range(1, len(good))]
+    packets += [
+        packet(flags=0x8100), packet(flags=0x2800), packet(counts=(2, 0, 0, 0)),
+        packet(counts=(0, 0, 0, 0)), packet(counts=(1, 1, 0, 0)), packet(counts=(1, 0, 0, 1)),
+        packet(dns_class=3), packet(tail=b'x'), good[:12] + b'\xc0\x0c' + good[-4:],
+        good[:12] + b'\xc0\x0e\xc0\x0c' + good[-4:], good[:12] + b'\x50' + good[13:],
+        b'SSH-2.0-OpenSSH_9.2\r\n', bytes(range(256)) * 100]
+    guest = [t.guest('guest_resolver'), server, 'raw', *(data.hex() for data in packets)]
+    plain = t.succeed(guest)
+    seen, real.messages = [data for _, _, data in real.messages], []
+    t.equal(t.succeed(guest, rules=rules(t)), plain, 'what the guest was told')
+    t.equal([data for _, _, data in real.messages], seen, 'what the server was told')
 
 
 NODE = r'''
