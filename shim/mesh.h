@@ -9,7 +9,8 @@
  * their size, inode or modification time changed. A reload that fails keeps the rules in force.
  *
  * Threads: mesh_init() belongs to the constructor; the rest is for any thread. One lock,
- * outside the registry's, never held while calling out to the bridge. Signals are blocked while it is held.
+ * outside the registry's and inside the bridge's, whose thread asks too (dns_answer.h). Signals are
+ * blocked while it is held.
  * A vfork child gets the rules in force and never loads: the memory is its parent's.
  */
 #ifndef SHIM_MESH_H
