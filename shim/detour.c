@@ -22,17 +22,6 @@ bool detour_is_server(const struct sockaddr *to, socklen_t len)
 	return address_split(to, len, &ip, &port) && port == DNS_PORT;
 }
 
-bool detour_is_of_use(void)
-{
-	struct guard guard = guard_enter();
-	struct rules *rules = mesh_rules();
-	bool any = rules && rules_n_hosts(rules) > 0;
-
-	mesh_rules_unref(rules);
-	guard_leave(&guard, 0);
-	return any;
-}
-
 /* ---- sockets and addresses -------------------------------------------------------------- */
 
 static int option(int fd, int level, int name)
@@ -49,7 +38,7 @@ static bool is_udp(int fd)
 	       option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDP;
 }
 
-static bool is_bound_to_device(int fd)
+bool detour_is_impossible(int fd)
 {
 	char device[64] = "";
 	socklen_t len = sizeof(device) - 1;
@@ -71,6 +60,18 @@ static bool is_unicast(const struct in6_addr *ip)
 	return !IN_MULTICAST(v4) && v4 != INADDR_BROADCAST;
 }
 
+/* Whether the rules in force name any host. Reads them if that is due. */
+static bool is_of_use(void)
+{
+	struct guard guard = guard_enter();
+	struct rules *rules = mesh_rules();
+	bool any = rules && rules_n_hosts(rules) > 0;
+
+	mesh_rules_unref(rules);
+	guard_leave(&guard, 0);
+	return any;
+}
+
 /* Whether a UDP socket that talks to this address can do so through a window. errno is preserved. */
 static bool can_use_window(int fd, const struct sockaddr *to, socklen_t len)
 {
@@ -78,7 +79,7 @@ static bool can_use_window(int fd, const struct sockaddr *to, socklen_t len)
 	uint16_t port;
 	int saved = errno;
 	bool can = address_split(to, len, &ip, &port) && is_unicast(&ip) && is_udp(fd) &&
-		   detour_is_of_use() && !is_bound_to_device(fd);
+		   is_of_use() && !detour_is_impossible(fd);
 
 	errno = saved;
 	return can;
@@ -206,14 +207,16 @@ static int connect_through(int fd, const struct sockaddr *to, socklen_t len)
 	return error;
 }
 
-bool detour_connect(int fd, const struct sockaddr *to, socklen_t len, int *error)
+bool detour_connect(int fd, const struct sockaddr *to, socklen_t len, int *rc)
 {
 	if (!detour_is_server(to, len) || !can_use_window(fd, to, len))
 		return false;
 	struct guard guard = guard_enter();
 
-	*error = connect_through(fd, to, len);
-	guard_leave(&guard, *error);
+	int error = connect_through(fd, to, len);
+
+	guard_leave(&guard, error);
+	*rc = error ? -1 : 0;
 	return true;
 }
 

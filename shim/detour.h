@@ -25,12 +25,13 @@
  * comes before the others. */
 bool detour_is_server(const struct sockaddr *to, socklen_t len);
 
-/* Whether the rules in force name any host. Reads them if that is due. */
-bool detour_is_of_use(void);
+/* Whether a socket is bound to a device and cannot reach loopback: it is left alone, and the log has a
+ * warning. */
+bool detour_is_impossible(int fd);
 
-/* connect(2) for a UDP socket to a server. True: done, `*error` is 0 or an errno value. False: none of
- * our business, nothing was done. */
-bool detour_connect(int fd, const struct sockaddr *to, socklen_t len, int *error);
+/* connect(2) for a UDP socket to a server. True: done, `*rc` and errno are what connect(2) gives. False:
+ * none of our business, nothing was done, errno is as before. */
+bool detour_connect(int fd, const struct sockaddr *to, socklen_t len, int *rc);
 
 /* What is to become of a datagram to a server. */
 enum detour_send {

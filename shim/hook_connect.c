@@ -242,6 +242,11 @@ static bool connect_tcp(int fd, const struct sockaddr *to, socklen_t len, int *e
 	struct decision decision;
 
 	registry_decide(rules, to, len, &decision);
+	if (decision.to == ROUTE_DNS) {
+		strcpy(decision.name, "DNS"); /* for the log */
+		if (detour_is_impossible(fd))
+			decision.to = ROUTE_UNTOUCHED;
+	}
 	switch (decision.to) {
 	case ROUTE_BRIDGE:
 	case ROUTE_DNS:
@@ -280,11 +285,9 @@ bool connect_by_rules(int fd, const struct sockaddr *to, socklen_t len, int *rc)
 
 	if (is_tcp(fd)) {
 		done = connect_tcp(fd, to, len, &error);
-	} else if (address_is_remote(to, len) && connect_datagram_is_refused(fd, to, len)) {
-		done = true;
-		error = ECONNREFUSED;
 	} else {
-		done = detour_connect(fd, to, len, &error);
+		done = address_is_remote(to, len) && connect_datagram_is_refused(fd, to, len);
+		error = done ? ECONNREFUSED : 0;
 	}
 	guard_leave(&guard, error);
 	*rc = error ? -1 : 0;
@@ -300,7 +303,8 @@ int hook_connect(int fd, const struct sockaddr *to, socklen_t len)
 {
 	int rc;
 
-	if (hook_awake() && connect_is_of_interest(to, len) && connect_by_rules(fd, to, len, &rc))
+	if (hook_awake() && connect_is_of_interest(to, len) &&
+	    (connect_by_rules(fd, to, len, &rc) || detour_connect(fd, to, len, &rc)))
 		return rc;
 	return real.connect(fd, to, len);
 }

@@ -49,11 +49,9 @@ static enum passage examine(int fd, const struct msghdr *msg, int flags, struct 
 
 	if (!to || !hook_awake() || !connect_is_of_interest(to, msg->msg_namelen))
 		return PASS;
-	if (!(flags & MSG_FASTOPEN))
-		return examine_datagram(fd, msg, detour);
-	if (!connect_by_rules(fd, to, msg->msg_namelen, &rc))
-		return PASS;
-	return rc == 0 ? OPENED : FAIL;
+	if ((flags & MSG_FASTOPEN) && connect_by_rules(fd, to, msg->msg_namelen, &rc))
+		return rc == 0 ? OPENED : FAIL;
+	return examine_datagram(fd, msg, detour);
 }
 
 ssize_t hook_send(int fd, const void *data, size_t len, int flags)

@@ -11,10 +11,10 @@
 ssize_t hook_recvfrom(int fd, void *data, size_t len, int flags, struct sockaddr *from,
 		      socklen_t *fromlen)
 {
-	socklen_t room = from && fromlen ? *fromlen : 0;
+	socklen_t room = from && fromlen && hook_awake() ? *fromlen : 0;
 	ssize_t n = real.recvfrom(fd, data, len, flags, from, fromlen);
 
-	if (n >= 0 && room && hook_awake())
+	if (n >= 0 && room)
 		detour_restore(from, room, *fromlen);
 	return n;
 }
@@ -23,10 +23,10 @@ EXPORT(recvfrom)
 ssize_t hook___recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,
 			    struct sockaddr *from, socklen_t *fromlen)
 {
-	socklen_t room = from && fromlen ? *fromlen : 0;
+	socklen_t room = from && fromlen && hook_awake() ? *fromlen : 0;
 	ssize_t n = real.__recvfrom_chk(fd, data, len, size, flags, from, fromlen);
 
-	if (n >= 0 && room && hook_awake())
+	if (n >= 0 && room)
 		detour_restore(from, room, *fromlen);
 	return n;
 }
@@ -34,10 +34,10 @@ EXPORT(__recvfrom_chk)
 
 ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	socklen_t room = msg && msg->msg_name ? msg->msg_namelen : 0;
+	socklen_t room = msg && hook_awake() && msg->msg_name ? msg->msg_namelen : 0;
 	ssize_t n = real.recvmsg(fd, msg, flags);
 
-	if (n >= 0 && room && hook_awake())
+	if (n >= 0 && room)
 		detour_restore(msg->msg_name, room, msg->msg_namelen);
 	return n;
 }

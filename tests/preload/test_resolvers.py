@@ -130,6 +130,36 @@ def other_types(t, way):
             'what the server was asked')
 
 
+@harness.test(cases=['sendto', 'send', 'tcp'])
+def no_server(t, way):
+    """Registry names need no server, and nobody else's needs one that is not asked."""
+    nameserver.isolate()
+    for server in SERVERS:
+        line = t.succeed([t.guest('guest_resolver'), server, way, 'webserver', 1],
+                         rules=rules(t)).splitlines()[-1]
+        t.equal(Answer(line).answers, 1, 'records')
+
+
+@harness.test(cases=['sendto', 'send', 'tcp'])
+def rules_that_are_none(t, way):
+    """Rules that cannot be loaded refuse what they refuse anyway, and loopback is not touched."""
+    nameserver.isolate()
+    real = nameserver.Nameserver(t, *SERVERS)
+    broken, log = t.rules('nonsense', 'broken.cfg'), t.dir / 'log'
+    guest = [t.guest('guest_resolver'), nameserver.LOCAL, way, *OTHERS]
+    plain = t.succeed(guest)
+    t.equal(t.succeed(guest, rules=broken, env={'MESHSHIM_LOG': str(log)}), plain,
+            'what the guest was told')
+    guest[1] = nameserver.REMOTE
+    real.messages = []
+    result = t.run(guest, rules=broken, env={'MESHSHIM_LOG': str(log)})
+    if way == 'sendto':
+        t.equal((result.status, result.err), (0, ''), 'the guest')
+    else:
+        t.contains(result.err, 'Connection refused', 'what the guest was told')
+        t.equal(real.messages, [], 'what the server was told')
+
+
 def packet(name='webserver', flags=0x0100, counts=(1, 0, 0, 0), kind=1, dns_class=1, tail=b''):
     labels = b''.join(bytes([len(part)]) + part.encode() for part in name.split('.'))
     return (struct.pack('!HHHHHH', 0x0101, flags, *counts) + labels + b'\0'
