@@ -72,7 +72,8 @@ static bool is_of_use(void)
 	return any;
 }
 
-/* Whether a UDP socket that talks to this address can do so through a window. errno is preserved. */
+/* Whether a UDP socket that talks to this address can do so through a window. errno is
+ * preserved. */
 static bool can_use_window(int fd, const struct sockaddr *to, socklen_t len)
 {
 	struct in6_addr ip;
@@ -130,8 +131,8 @@ static socklen_t map(struct sockaddr_storage *addr)
 
 /* ---- the window ------------------------------------------------------------------------- */
 
-/* The window for `server`, as a socket that was given an address of `family` can reach it. Returns 0 or
- * an errno value. */
+/* The window for `server`, as a socket that was given an address of `family` can reach it. Returns
+ * 0 or an errno value. */
 static int find_window(int family, const struct sockaddr_storage *server, struct detour *window)
 {
 	struct err err = {0};
@@ -141,7 +142,8 @@ static int find_window(int family, const struct sockaddr_storage *server, struct
 		log_warn("DNS refused: a child made by vfork(2) cannot use the bridge");
 		return ECONNREFUSED;
 	}
-	if (bridge_dns_window((const struct sockaddr *)server, &window->to, &window->len, &err) < 0) {
+	if (bridge_dns_window((const struct sockaddr *)server, &window->to, &window->len, &err) <
+	    0) {
 		log_error("DNS refused: %s", err.text);
 		return err.code ? err.code : ECONNREFUSED;
 	}
@@ -150,7 +152,8 @@ static int find_window(int family, const struct sockaddr_storage *server, struct
 	return 0;
 }
 
-/* Tell the bridge whose socket it is, giving it a port if it has none. Returns 0 or an errno value. */
+/* Tell the bridge whose socket it is, giving it a port if it has none. Returns 0 or an errno
+ * value. */
 static int claim(int fd, int family)
 {
 	struct sockaddr_storage local = {0};
@@ -181,9 +184,9 @@ static void disconnect(int fd)
 }
 
 /*
- * First to where it was to go: so errors are the kernel's, and the socket gets the local address that
- * it would have had, which it keeps when it is connected to the window next. But not to a link-local
- * address, which would tie it to a device.
+ * First to where it was to go: so errors are the kernel's, and the socket gets the local address
+ * that it would have had, which it keeps when it is connected to the window next. But not to a
+ * link-local address, which would tie it to a device.
  */
 static int connect_through(int fd, const struct sockaddr *to, socklen_t len)
 {

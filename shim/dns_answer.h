@@ -9,8 +9,8 @@
  *                  _port._scheme.host that RFC 9460 makes
  *   PTR            the name behind a synthetic address; nobody has it: NXDOMAIN
  *
- * Anything else is the real server's business, other types for a registry name too (MX, TXT, SRV: as
- * Istio's DNS proxy does), and so is every message that dns_read_query() does not take.
+ * Anything else is the real server's business, other types for a registry name too (MX, TXT, SRV:
+ * as Istio's DNS proxy does), and so is every message that dns_read_query() does not take.
  *
  * Threads: any. Reads the rules if that is due. errno is preserved.
  */

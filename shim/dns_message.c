@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every read is bounded by a cursor that fails once and for all: offsets are never compared by hand. */
+/* Every read is bounded by a cursor that fails once and for all: offsets are never compared by
+ * hand. */
 #include "shim/dns_message.h"
 
 #include <string.h>
@@ -309,7 +310,8 @@ static bool reverse_v4(const char *name, struct in6_addr *ip)
 
 		while (name[digits] >= '0' && name[digits] <= '9' && digits < 4)
 			value = value * 10 + (unsigned)(name[digits++] - '0');
-		if (digits == 0 || value > 255 || (digits > 1 && *name == '0') || name[digits] != '.')
+		if (digits == 0 || value > 255 || (digits > 1 && *name == '0') ||
+		    name[digits] != '.')
 			return false;
 		bytes[i] = (uint8_t)value;
 		name += digits + 1;

@@ -2,10 +2,10 @@
 /*
  * DNS messages (RFC 1035, EDNS of RFC 6891) as far as a resolver's query and our answer to it go.
  *
- * What is not read for certain is DNS_OTHER, and then somebody else's business: any opcode but QUERY,
- * any number of questions but one, any class but IN, names that are no host names (a dot or a NUL
- * within a label), and every malformed packet. A compression pointer in a question is malformed: there
- * is no name before it to point to.
+ * What is not read for certain is DNS_OTHER, and then somebody else's business: any opcode but
+ * QUERY, any number of questions but one, any class but IN, names that are no host names (a dot or
+ * a NUL within a label), and every malformed packet. A compression pointer in a question is
+ * malformed: there is no name before it to point to.
  *
  * Pure functions; async-signal-safe.
  */
@@ -61,7 +61,7 @@ struct dns_query {
 	bool edns;
 	bool dnssec_ok;
 	uint8_t version;       /* of EDNS */
-	const uint8_t *cookie; /* points into the message; NULL: none with a server's part (RFC 7873) */
+	const uint8_t *cookie; /* in the message; NULL: none with a server's part (RFC 7873) */
 	size_t cookie_len;
 };
 

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Whether the rules may have a say about this address: any of another host, and port 53 of this one. */
+/* Whether the rules may have a say about this address: any of another host, and port 53 of this
+ * one. */
 bool connect_is_of_interest(const struct sockaddr *to, socklen_t len);
 
 /*

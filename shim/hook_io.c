@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * send(2) and its family. The kernel carries the data (promise 2); what is looked at here is the
- * address beside it: with MSG_FASTOPEN it makes the call a connect(2) in disguise, and on a
- * socket other than TCP it may be a registry host's, which is not reached that way, or a DNS server's
+ * address beside it: with MSG_FASTOPEN it makes the call a connect(2) in disguise, and on a socket
+ * other than TCP it may be a registry host's, which is not reached that way, or a DNS server's
  * (detour.h).
  */
 #include <stddef.h>
@@ -126,8 +126,8 @@ static bool is_special(int fd, const struct msghdr *msg, int flags)
 	       datagram_is_refused(fd, to, len);
 }
 
-/* As many messages as need no look go together; one that does goes alone. Returns how many are gone,
- * or -1. */
+/* As many messages as need no look go together; one that does goes alone. Returns how many are
+ * gone, or -1. */
 static int send_some(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
 	unsigned plain = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * getpeername(2): the address that the program dialled, not the bridge's door or its window. Asked of
- * the kernel and looked up by port each time, so nothing is remembered by descriptor number.
+ * getpeername(2): the address that the program dialled, not the bridge's door or its window. Asked
+ * of the kernel and looked up by port each time, so nothing is remembered by descriptor number.
  */
 #include <string.h>
 

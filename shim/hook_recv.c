@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recvfrom(2) and its family. The kernel carries the data (promise 2); what is looked at here is the
- * address beside it, which is a DNS server's and not that of the bridge's window for it (detour.h).
+ * recvfrom(2) and its family. The kernel carries the data (promise 2); what is looked at here is
+ * the address beside it, which is a DNS server's and not that of the bridge's window for it
+ * (detour.h).
  */
 #include <stddef.h>
 
@@ -43,8 +44,8 @@ ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 }
 EXPORT(recvmsg)
 
-/* What room there was for each address the kernel does not tell afterwards: the least of all counts.
- * Programs give the same to each. */
+/* What room there was for each address the kernel does not tell afterwards: the least of all
+ * counts. Programs give the same to each. */
 static socklen_t least_room(const struct mmsghdr *msgs, unsigned n)
 {
 	socklen_t least = sizeof(struct sockaddr_storage);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the environment asked for, and the rules in force. (Not "config": libconfig owns config_init.)
+ * What the environment asked for, and the rules in force. (Not "config": libconfig owns
+ * config_init.)
  *
  * The constructor only notes the variables (DESIGN section 8, read with secure_getenv(3)) and, for
  * relative paths, the directory; files are read at the first name look-up or non-loopback
@@ -27,14 +28,15 @@ void mesh_init(void);
 bool mesh_active(void);
 
 /*
- * The rules in force as a new reference (give it back with mesh_rules_unref()), loading or reloading
- * them first if that is due; the registry is brought up to date with them. NULL: there are none,
- * fail closed. errno is preserved.
+ * The rules in force as a new reference (give it back with mesh_rules_unref()), loading or
+ * reloading them first if that is due; the registry is brought up to date with them. NULL: there
+ * are none, fail closed. errno is preserved.
  */
 struct rules *mesh_rules(void) __attribute__((warn_unused_result));
 
 /* rules_unref() for program threads. What the JIT of regular expressions made is freed under a lock
- * of PCRE2's, which a forked child must not inherit. (The bridge's thread never forks in between.) */
+ * of PCRE2's, which a forked child must not inherit. (The bridge's thread never forks in
+ * between.) */
 void mesh_rules_unref(struct rules *rules);
 
 /* In a forked child: the rules in force stay. See fork.h. */

@@ -68,8 +68,9 @@ struct decision {
 
 /*
  * Decide. `rules` NULL means that none could be loaded: everything but loopback is refused.
- * Loopback and the unspecified address are always untouched. AF_INET and AF_INET6 only. What would be
- * untouched is ROUTE_DNS if it goes to port 53, on loopback too, and there is any host to be asked for.
+ * Loopback and the unspecified address are always untouched. AF_INET and AF_INET6 only. What would
+ * be untouched is ROUTE_DNS if it goes to port 53, on loopback too, and there is any host to be
+ * asked for.
  */
 void registry_decide(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
 		     struct decision *decision);

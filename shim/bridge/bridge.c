@@ -3,8 +3,8 @@
  * The bridge's life: started once per process, dropped in forked children, never stopped.
  *
  * `lock` is the owner lock of the loop: held by the bridge's thread while it works and by program
- * threads that start it or relocate its wake descriptor. What the hooks need on every connection (the
- * ports of the doors) is published in atomics, so that they do not wait for a busy bridge.
+ * threads that start it or relocate its wake descriptor. What the hooks need on every connection
+ * (the ports of the doors) is published in atomics, so that they do not wait for a busy bridge.
  */
 #include "shim/fork.h"
 #include "shim/bridge/bridge.h"
@@ -125,7 +125,8 @@ static void *bridge_thread(void *arg)
 	struct bridge *b = arg;
 
 	thread_enter();
-	/* Under the lock, so that the wake descriptor is not relocated while its table is copied. */
+	/* Under the lock, so that the wake descriptor is not relocated while its table is
+	 * copied. */
 	pthread_mutex_lock(&lock);
 	int mailbox_fd = thread_own_descriptors(b->loop.wake_fd);
 
@@ -176,7 +177,8 @@ static void run_request(struct task *task)
 	struct request *request = container_of(task, struct request, task);
 
 	if (request->server)
-		request->port = dns_open_window(&request->bridge->dns, request->server, &request->err);
+		request->port = dns_open_window(&request->bridge->dns, request->server,
+						&request->err);
 	else
 		request->port =
 		    door_listen(&request->bridge->door, request->family, &request->err);
@@ -250,8 +252,8 @@ int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struc
 
 /* ---- windows ----------------------------------------------------------------------------- */
 
-/* What bridge_door() has opened, and what a window was opened in, stays as long as this process: only
- * in a child that was forked since, by a signal handler, is there none. */
+/* What bridge_door() has opened, and what a window was opened in, stays as long as this process:
+ * only in a child that was forked since, by a signal handler, is there none. */
 static bool is_here(void)
 {
 	return process_check() == PROCESS_OWNER && bridge;

@@ -3,11 +3,12 @@
  * The bridge's only door for the hooks: start it, tell it which connection is coming, ask it who
  * is at the other end.
  *
- * One bridge per process, started by the first connection to a registry host: loopback listeners on
- * 127.0.0.1 and, when asked for, ::1, one thread named "meshshim" with all signals blocked, one
- * epoll loop. That thread has a descriptor table of its own (thread.h): of the bridge, the program's
- * table has the wake descriptor only. A forked child starts its own when it first needs one; a vfork
- * child must not come here (process.h).
+ * One bridge per process, started by the first connection to a registry host or to a DNS server
+ * (port 53), or by the first query for a registry name: loopback listeners on 127.0.0.1 and ::1
+ * when asked for, one thread named "meshshim" with all signals blocked, one epoll loop. That thread
+ * has a descriptor table of its own (thread.h): of the bridge, the program's table has the wake
+ * descriptor only. A forked child starts its own when it first needs one; a vfork child must not
+ * come here (process.h).
  *
  * How a hook uses it:
  *     bridge_door(family, &door)          where to connect the program's socket to
@@ -62,8 +63,8 @@ bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
 
 /*
  * The window through which the program's UDP socket talks to this DNS server (AF_INET or AF_INET6,
- * v4-mapped ones as AF_INET), see dns.h; the bridge is started if need be. The socket has to be claimed
- * with bridge_dns_claim() before it sends. Returns 0, or -1 with `err` as bridge_door().
+ * v4-mapped ones as AF_INET), see dns.h; the bridge is started if need be. The socket has to be
+ * claimed with bridge_dns_claim() before it sends. Returns 0, or -1 with `err` as bridge_door().
  */
 int bridge_dns_window(const struct sockaddr *server, struct sockaddr_storage *window,
 		      socklen_t *len, struct err *err);
@@ -73,11 +74,12 @@ void bridge_dns_claim(int family, const struct sockaddr *local, ino_t inode);
 
 /* If `peer` is a window of this process (or was, of the one that we were forked from), its server.
  * Returns true and fills `server`, or false. Takes no lock; async-signal-safe. */
-bool bridge_dns_server(const struct sockaddr *peer, struct sockaddr_storage *server, socklen_t *len);
+bool bridge_dns_server(const struct sockaddr *peer, struct sockaddr_storage *server,
+		       socklen_t *len);
 
 /*
- * The program is about to dup2(2) onto the one descriptor that the bridge has in the program's table:
- * move it away first. Returns 0, or -1 with errno when it cannot be moved.
+ * The program is about to dup2(2) onto the one descriptor that the bridge has in the program's
+ * table: move it away first. Returns 0, or -1 with errno when it cannot be moved.
  */
 int bridge_relocate(int fd);
 

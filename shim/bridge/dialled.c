@@ -8,7 +8,8 @@
 #include <sys/mman.h>
 
 /* One per family and port: of the connections at the doors, then of the windows; 10 MiB of address
- * space, of which only the pages that are used become memory. `door` is written last and read first. */
+ * space, of which only the pages that are used become memory. `door` is written last and read
+ * first. */
 struct dialled {
 	_Atomic uint32_t door; /* port of the door, of the window itself; 0: empty */
 	_Atomic uint32_t family_port; /* of what was dialled: family << 16 | port, network order */

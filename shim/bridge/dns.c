@@ -165,8 +165,8 @@ static struct dns_flow *flow_new(struct dns_window *window, const struct sockadd
 	return flow;
 }
 
-/* The flow of a socket of the program. One that an earlier socket with the same port has left behind
- * is not used: nobody gets another one's answers. */
+/* The flow of a socket of the program. One that an earlier socket with the same port has left
+ * behind is not used: nobody gets another one's answers. */
 static struct dns_flow *flow_for(struct dns_window *window, const struct sockaddr_storage *from,
 				 uint32_t claim)
 {

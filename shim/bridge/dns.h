@@ -3,17 +3,17 @@
  * DNS over UDP for programs that have a resolver of their own.
  *
  * For each server that the program asks there is a window: a UDP socket on loopback that stands for
- * it. The hooks have the program's own socket connected to the window, or a datagram sent there, and
- * tell the program the server's address where the kernel names the window's (dialled.h). What comes in
- * through a window is answered if it is the registry's business (dns_answer.h). All else goes to the
- * server byte by byte, from a socket that the window has for that socket of the program (a flow),
- * under the same source address, and what the server answers goes back the same way.
+ * it. The hooks have the program's own socket connected to the window, or a datagram sent there,
+ * and tell the program the server's address where the kernel names the window's (dialled.h). What
+ * comes in through a window is answered if it is the registry's business (dns_answer.h). All else
+ * goes to the server byte by byte, from a socket that the window has for that socket of the program
+ * (a flow), under the same source address, and what the server answers goes back the same way.
  *
  * A window stays open as long as there are no more than DNS_WINDOWS servers; then the one that was
  * unused for longest is closed, and whoever is still connected to it gets ECONNREFUSED.
  *
- * Threads and locks: the owner lock of the loop, but for dns_find_window() and dns_claim(), which are
- * for any thread with signals blocked. `lock` is a leaf.
+ * Threads and locks: the owner lock of the loop, but for dns_find_window() and dns_claim(), which
+ * are for any thread with signals blocked. `lock` is a leaf.
  */
 #ifndef SHIM_BRIDGE_DNS_H
 #define SHIM_BRIDGE_DNS_H

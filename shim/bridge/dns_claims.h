@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose datagram is it? (Promise 8.) A hook claims the program's UDP socket by its local address and
- * port before anything can be sent from there to a window (dns.h). No kernel object joins the two, as
- * a connection does: the program may close its socket, and somebody else may get the port. So a claim
- * also has the socket's inode, and is believed for DNS_TRUST_MS only; then /proc/net/udp has to show
- * that the port still belongs to it. Without /proc, nobody is believed for longer.
+ * Whose datagram is it? (Promise 8.) A hook claims the program's UDP socket by its local address
+ * and port before anything can be sent from there to a window (dns.h). No kernel object joins the
+ * two, as a connection does: the program may close its socket, and somebody else may get the port.
+ * So a claim also has the socket's inode, and is believed for DNS_TRUST_MS only; then /proc/net/udp
+ * has to show that the port still belongs to it. Without /proc, nobody is believed for longer.
  *
- * Threads: dns_claim() is for any thread, the rest belongs to the owner of the loop. One lock, a leaf;
- * signals must be blocked where dns_claim() is called. No memory is taken.
+ * Threads: dns_claim() is for any thread, the rest belongs to the owner of the loop. One lock, a
+ * leaf; signals must be blocked where dns_claim() is called. No memory is taken.
  */
 #ifndef SHIM_BRIDGE_DNS_CLAIMS_H
 #define SHIM_BRIDGE_DNS_CLAIMS_H

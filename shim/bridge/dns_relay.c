@@ -15,7 +15,7 @@
 struct dns_relay {
 	struct io *down, *up;
 	struct buf in;         /* from the program */
-	size_t passing;        /* bytes of `in`, and of what follows, that go to the server unseen */
+	size_t passing;        /* bytes of `in` and what follows that go to the server unseen */
 	struct buf answers;    /* ours, whole messages but for what is already sent */
 	struct buf from_up;    /* from the server */
 	size_t delivering;     /* bytes of from_up, and of what follows, up to the next boundary */
@@ -233,8 +233,8 @@ static bool is_done(struct dns_relay *r)
 
 	if (r->broken)
 		return true;
-	/* The server has closed: so do we, and wait until the program does, lest a reset for what it
-	 * still sends takes away what it has not read. */
+	/* The server has closed: so do we, and wait until the program does, lest a reset for what
+	 * it still sends takes away what it has not read. */
 	if (r->up_eof && delivered && !r->down_shut)
 		r->down_shut = io_shutdown(r->down) == 0;
 	return r->down_eof && delivered && !buf_len(&r->in) && (r->up_eof || r->up_failed);

@@ -2,9 +2,9 @@
 /*
  * DNS over TCP (RFC 7766) between a program that has a resolver of its own and the server that it
  * dialled: messages with their length before them. Queries that are the registry's business are
- * answered, at the next boundary between two messages of the server's; every other byte passes as it
- * comes, as soon as it is known not to be such a query. A server that cannot be reached is missed only
- * when there is something to be sent to it.
+ * answered, at the next boundary between two messages of the server's; every other byte passes as
+ * it comes, as soon as it is known not to be such a query. A server that cannot be reached is
+ * missed only when there is something to be sent to it.
  *
  * Over abstract streams; it neither waits nor sleeps. Threads: the owner's.
  */
@@ -21,7 +21,8 @@ enum dns_relay_result {
 
 struct dns_relay;
 
-/* Takes over both streams, but on failure (NULL: no memory). `up` NULL: the server cannot be reached. */
+/* Takes over both streams, but on failure (NULL: no memory). `up` NULL: the server cannot be
+ * reached. */
 struct dns_relay *dns_relay_new(struct io *down, struct io *up) __attribute__((warn_unused_result));
 
 enum dns_relay_result dns_relay_drive(struct dns_relay *relay);

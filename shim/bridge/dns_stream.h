@@ -16,8 +16,8 @@ struct dns_streams {
 	struct dns_stream *list;
 };
 
-/* Serve a connection until it ends: the server is what was dialled. Takes over the descriptor and what
- * the claim holds, on failure too. */
+/* Serve a connection until it ends: the server is what was dialled. Takes over the descriptor and
+ * what the claim holds, on failure too. */
 void dns_stream_start(struct dns_streams *all, int fd, const struct claim *claim);
 
 /* Close all of them. For tests. */

@@ -85,9 +85,11 @@ static void show_local(int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&local, &len) < 0)
 		die("getsockname");
-	printf("local %s\n", local.ss_family == AF_INET ?
-	       inet_ntop(AF_INET, &((struct sockaddr_in *)&local)->sin_addr, text, sizeof(text)) :
-	       inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&local)->sin6_addr, text, sizeof(text)));
+	const void *address = local.ss_family == AF_INET ?
+				  (const void *)&((struct sockaddr_in *)&local)->sin_addr :
+				  (const void *)&((struct sockaddr_in6 *)&local)->sin6_addr;
+
+	printf("local %s\n", inet_ntop(local.ss_family, address, text, sizeof(text)));
 }
 
 /* A query with EDNS. Returns its length. */
@@ -380,8 +382,8 @@ static void ask(const struct mode *mode, int fd, const char *name, const char *t
 	show(out, mode->ask(fd, q, len, out, sizeof(out)), q);
 }
 
-/* One socket for all; for the last of them once more in a child, that asks through it and through one
- * of its own, and then again here. */
+/* One socket for all; for the last of them once more in a child, that asks through it and through
+ * one of its own, and then again here. */
 static void one_by_one(const struct mode *mode, char **arg)
 {
 	int fd = mode->open();

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A DNS server for tests, on port 53 of addresses in a network namespace that the test has for itself.
+"""A DNS server for tests, on port 53 of addresses in a network that the test has for itself.
 
 It knows *.real.test and the reverse of 198.51.100.7, answers everything else with NXDOMAIN, and
 remembers every message that came. What is no query it sends back turned around, to be compared byte
@@ -90,7 +90,9 @@ def answer(data, tcp):
 
 
 class Nameserver:
-    """UDP and TCP on port 53 of `addresses`, in a thread. `messages`: (transport, source, bytes)."""
+    """UDP and TCP on port 53 of `addresses`, in a thread.
+
+    `messages`: (transport, source, bytes) of each that came."""
 
     def __init__(self, t, *addresses, tcp=True):
         self.messages = []

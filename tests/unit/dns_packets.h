@@ -9,7 +9,8 @@
 /* Write a query for a name. Returns its length. */
 size_t dns_query(uint8_t *out, const char *name, unsigned type);
 
-/* The rules in force from here on: the hosts alpha.test and *.wild.test. Undone by dns_rules_end(). */
+/* The rules in force from here on: the hosts alpha.test and *.wild.test. Undone by
+ * dns_rules_end(). */
 void dns_rules_begin(void);
 void dns_rules_end(void);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Windows and flows, with real sockets on loopback: a "program", a "server", the loop in between. */
+/* Windows and flows, with real sockets on loopback: a "program", a "server", the loop in
+ * between. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>

@@ -10,7 +10,8 @@
 
 static uint8_t query[600], reply[DNS_REPLY_MAX];
 
-/* The number of records in the answer, with its code: code * 100 + records; -1: not answered here. */
+/* The number of records in the answer, with its code: code * 100 + records; -1: not answered
+ * here. */
 static int ask(const char *name, unsigned type)
 {
 	struct dns_question question;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DNS over TCP without sockets: "program" and "server" are the far ends of two streams in memory. */
+/* DNS over TCP without sockets: "program" and "server" are the far ends of two streams in
+ * memory. */
 #include <check.h>
 #include <string.h>
 
