@@ -90,10 +90,19 @@ size_t dns_answer(const void *message, size_t len, uint8_t out[DNS_REPLY_MAX])
 	char pointer[REGISTRY_NAME_MAX + 1];
 	struct dns_reply reply;
 	struct dns_query query;
+	bool well_formed = dns_read_query(message, len, &query);
 
-	if (!dns_read_query(message, len, &query) || !find(&query.question, &reply, pointer))
+	if (!well_formed) {
+		query = (struct dns_query){0};
+		if (dns_read_question(message, len, &query.question) != DNS_QUERY)
+			return 0;
+	}
+	if (!find(&query.question, &reply, pointer))
 		return 0;
-	if (query.edns && query.version > 0)
+	/* A server that is less strict would tell a real address. */
+	if (!well_formed)
+		reply = (struct dns_reply){.rcode = DNS_FORMERR};
+	else if (query.edns && query.version > 0)
 		reply = (struct dns_reply){.rcode = DNS_BADVERS};
 	size_t written = dns_write_reply(message, &query, &reply, out);
 

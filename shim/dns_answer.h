@@ -10,7 +10,8 @@
  *   PTR            the name behind a synthetic address; nobody has it: NXDOMAIN
  *
  * Anything else is the real server's business, other types for a registry name too (MX, TXT, SRV:
- * as Istio's DNS proxy does), and so is every message that dns_read_query() does not take.
+ * as Istio's DNS proxy does), and so is every message without one question that can be read. With a
+ * question of ours, and something wrong behind it, it gets FORMERR: the server might answer it.
  *
  * Threads: any. Reads the rules if that is due. errno is preserved.
  */
@@ -22,7 +23,7 @@
 
 #include "shim/dns_message.h"
 
-/* Whether a well-formed query with this question is answered here. */
+/* Whether a query with this question is answered here. */
 bool dns_is_ours(const struct dns_question *question);
 
 /* The answer to a message. Returns its length, or 0: it is to go to the real server. */

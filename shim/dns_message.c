@@ -4,8 +4,8 @@
 #include "shim/dns_message.h"
 
 #include <string.h>
-#include <strings.h>
 
+#include "rules/ascii.h"
 #include "shim/address.h"
 
 #define CLASS_IN 1
@@ -318,7 +318,7 @@ static bool reverse_v4(const char *name, struct in6_addr *ip)
 	}
 	memcpy(&v4, bytes, sizeof(v4));
 	*ip = address_map_v4(v4);
-	return strcasecmp(name, "in-addr.arpa") == 0;
+	return ascii_equal_nocase(name, "in-addr.arpa");
 }
 
 static bool reverse_v6(const char *name, struct in6_addr *ip)
@@ -327,15 +327,14 @@ static bool reverse_v6(const char *name, struct in6_addr *ip)
 
 	memset(ip, 0, sizeof(*ip));
 	for (int i = 31; i >= 0; i--) {
-		char lower = (char)(*name >= 'A' && *name <= 'F' ? *name + ('a' - 'A') : *name);
-		const char *digit = lower ? strchr(digits, lower) : NULL;
+		const char *digit = *name ? strchr(digits, ascii_lower(*name)) : NULL;
 
 		if (!digit || name[1] != '.')
 			return false;
 		ip->s6_addr[i / 2] |= (uint8_t)((digit - digits) << (i % 2 ? 0 : 4));
 		name += 2;
 	}
-	return strcasecmp(name, "ip6.arpa") == 0;
+	return ascii_equal_nocase(name, "ip6.arpa");
 }
 
 bool dns_reverse_name(const char *name, struct in6_addr *ip)

@@ -36,6 +36,7 @@ enum dns_type {
 
 enum dns_rcode {
 	DNS_NOERROR = 0,
+	DNS_FORMERR = 1,
 	DNS_SERVFAIL = 2,
 	DNS_NXDOMAIN = 3,
 	DNS_BADVERS = 16, /* needs EDNS */

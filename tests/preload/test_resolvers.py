@@ -168,15 +168,15 @@ def packet(name='webserver', flags=0x0100, counts=(1, 0, 0, 0), kind=1, dns_clas
 
 @harness.test(cases=SERVERS)
 def malformed(t, server):
-    """What is no well-formed query for a registry name gets to the server, byte by byte."""
+    """What is no query for a registry name gets to the server, byte by byte; what is one, but for
+    what follows the question, is an error, since a server might answer it."""
     nameserver.isolate()
     real = nameserver.Nameserver(t, server)
     good = packet()
     packets = [good[:length] for length in range(1, len(good))]
     packets += [
         packet(flags=0x8100), packet(flags=0x2800), packet(counts=(2, 0, 0, 0)),
-        packet(counts=(0, 0, 0, 0)), packet(counts=(1, 1, 0, 0)), packet(counts=(1, 0, 0, 1)),
-        packet(dns_class=3), packet(tail=b'x'), good[:12] + b'\xc0\x0c' + good[-4:],
+        packet(counts=(0, 0, 0, 0)), packet(dns_class=3), good[:12] + b'\xc0\x0c' + good[-4:],
         good[:12] + b'\xc0\x0e\xc0\x0c' + good[-4:], good[:12] + b'\x50' + good[13:],
         b'SSH-2.0-OpenSSH_9.2\r\n', bytes(range(256)) * 100]
     guest = [t.guest('guest_resolver'), server, 'raw', *(data.hex() for data in packets)]
@@ -184,6 +184,10 @@ def malformed(t, server):
     seen, real.messages = [data for _, _, data in real.messages], []
     t.equal(t.succeed(guest, rules=rules(t)), plain, 'what the guest was told')
     t.equal([data for _, _, data in real.messages], seen, 'what the server was told')
+    unsound = packet(counts=(1, 1, 0, 0)), packet(counts=(1, 0, 0, 1)), packet(tail=b'x')
+    words = t.succeed([*guest[:3], *(data.hex() for data in unsound)], rules=rules(t)).split()
+    t.equal([word[6:10] for word in words], ['8581'] * 2 * len(unsound), 'answers, FORMERR')
+    t.equal(len(real.messages), len(seen), 'what the server was told')
 
 
 NODE = r'''

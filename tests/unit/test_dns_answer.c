@@ -86,8 +86,26 @@ START_TEST(unknown_edns_version)
 	query[11] = 1;
 	ck_assert_uint_eq(dns_answer(query, len + sizeof(opt), reply), len + sizeof(opt));
 	ck_assert_uint_eq(reply[len + 5], DNS_BADVERS >> 4);
-	/* What is malformed behind its question is not answered. */
-	ck_assert_uint_eq(dns_answer(query, len + sizeof(opt) - 1, reply), 0);
+}
+END_TEST
+
+/* What is malformed behind its question: a server may be less strict, and shall not answer it. */
+START_TEST(malformed)
+{
+	static const uint8_t opt[] = {0, 0, 41, 16, 0, 0, 0, 0, 0, 0, 0};
+	size_t len = dns_query(query, "alpha.test", DNS_A);
+
+	memcpy(query + len, opt, sizeof(opt));
+	ck_assert_uint_eq(dns_answer(query, len + 1, reply), len);
+	ck_assert_uint_eq(reply[3] & 0xf, DNS_FORMERR);
+	query[11] = 1;
+	ck_assert_uint_eq(dns_answer(query, len + sizeof(opt) - 1, reply), len);
+	ck_assert_uint_eq(reply[3] & 0xf, DNS_FORMERR);
+	ck_assert_uint_gt(dns_answer(query, len + sizeof(opt), reply), len);
+	ck_assert_uint_eq(reply[3] & 0xf, DNS_NOERROR);
+
+	len = dns_query(query, "elsewhere.test", DNS_A);
+	ck_assert_uint_eq(dns_answer(query, len + 1, reply), 0);
 }
 END_TEST
 
@@ -102,6 +120,7 @@ Suite *dns_answer_suite(void)
 	tcase_add_test(tcase, other_types);
 	tcase_add_test(tcase, pointers);
 	tcase_add_test(tcase, unknown_edns_version);
+	tcase_add_test(tcase, malformed);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
