@@ -242,11 +242,13 @@ static size_t gather(const struct msghdr *msg, uint8_t out[DNS_QUESTION_MAX])
 {
 	size_t len = 0;
 
-	for (size_t i = 0; i < msg->msg_iovlen && len < DNS_QUESTION_MAX; i++) {
+	for (size_t i = 0; hook_may_read(msg->msg_iov) && i < msg->msg_iovlen && len < DNS_QUESTION_MAX; i++) {
 		const struct iovec *part = &msg->msg_iov[i];
 		size_t room = DNS_QUESTION_MAX - len;
 		size_t n = part->iov_len < room ? part->iov_len : room;
 
+		if (n > 0 && !hook_may_read(part->iov_base))
+			break;
 		if (n > 0)
 			memcpy(out + len, part->iov_base, n);
 		len += n;

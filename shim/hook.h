@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "shim/libc.h"
 #include "shim/mesh.h"
@@ -37,6 +38,15 @@
 static inline bool hook_awake(void)
 {
 	return mesh_active() && !thread_is_ours;
+}
+
+/*
+ * Whether this may point into the program's memory. What certainly does not is left to the kernel,
+ * whose answer to it is EFAULT; a hook that looked at it would crash the program.
+ */
+static inline bool hook_may_read(const void *pointer)
+{
+	return (intptr_t)pointer >= 4096;
 }
 
 /*

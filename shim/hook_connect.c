@@ -114,15 +114,40 @@ static int find_door(int fd, const struct sockaddr *to, socklen_t len, struct do
 	return mapped_door(door, err);
 }
 
-static void warn_if_bound_to_device(int fd, const struct decision *decision)
+/*
+ * A socket that is bound to a device reaches no loopback: it is released, and the bridge's own
+ * connections go where the routes say. Returns 0, or an errno value if the kernel does not allow it
+ * (it takes CAP_NET_RAW): better an error than a connect that never ends.
+ */
+static int leave_device(int fd, const struct decision *decision)
 {
 	char device[64] = "";
 	socklen_t len = sizeof(device) - 1;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len) == 0 && device[0] &&
-	    strcmp(device, "lo") != 0)
-		log_warn("%s:%u: the socket is bound to device %s and cannot reach the bridge",
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len) < 0 || !device[0] ||
+	    strcmp(device, "lo") == 0)
+		return 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0) == 0) {
+		log_info("%s:%u: the socket was bound to device %s, which does not lead to the "
+			 "bridge: released",
 			 decision->name, decision->port, device);
+		return 0;
+	}
+	log_error("%s:%u: the socket is bound to device %s and cannot reach the bridge",
+		  decision->name, decision->port, device);
+	return ENETUNREACH;
+}
+
+/*
+ * With TCP_FASTOPEN_CONNECT the kernel may put the connection off until the program sends, however
+ * late that is, and with it the bridge's knowing of it.
+ */
+static void connect_at_once(int fd)
+{
+	int off = 0;
+
+	if (option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0) > 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &off, sizeof(off));
 }
 
 /* ---- the three answers ------------------------------------------------------------------ */
@@ -153,9 +178,11 @@ static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const st
 		      struct rules *rules, const struct decision *decision)
 {
 	bool fresh = is_fresh(fd);
-	int error = 0;
+	int error = fresh ? leave_device(fd, decision) : 0;
 
-	if (real.connect(fd, (const struct sockaddr *)&door->address, door->len) < 0)
+	if (fresh)
+		connect_at_once(fd);
+	if (!error && real.connect(fd, (const struct sockaddr *)&door->address, door->len) < 0)
 		error = errno;
 	/* An interrupted connect goes on by itself, as a non-blocking one does. */
 	if (!fresh || (error != 0 && error != EINPROGRESS && error != EINTR)) {
@@ -200,7 +227,6 @@ static int bridge_connect(int fd, const struct sockaddr *to, socklen_t len, stru
 		mesh_rules_unref(rules);
 		return err.code ? err.code : ECONNREFUSED;
 	}
-	warn_if_bound_to_device(fd, decision);
 	log_debug("%s:%u: connecting through the bridge", decision->name, decision->port);
 	return enter_door(fd, to, len, &door, rules, decision);
 }
@@ -296,7 +322,7 @@ bool connect_by_rules(int fd, const struct sockaddr *to, socklen_t len, int *rc)
 
 bool connect_is_of_interest(const struct sockaddr *to, socklen_t len)
 {
-	return address_is_remote(to, len) || detour_is_server(to, len);
+	return hook_may_read(to) && (address_is_remote(to, len) || detour_is_server(to, len));
 }
 
 int hook_connect(int fd, const struct sockaddr *to, socklen_t len)

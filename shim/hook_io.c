@@ -96,7 +96,7 @@ ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct msghdr moved;
 	struct detour detour = {0};
 
-	switch (msg ? examine(fd, msg, flags, &detour) : PASS) {
+	switch (hook_may_read(msg) ? examine(fd, msg, flags, &detour) : PASS) {
 	case OPENED:
 		flags &= ~MSG_FASTOPEN;
 		break;
@@ -151,7 +151,7 @@ int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 	unsigned sent = 0;
 	int saved = errno;
 
-	if (!hook_awake() || !msgs || n == 0)
+	if (!hook_awake() || !hook_may_read(msgs) || n == 0)
 		return real.sendmmsg(fd, msgs, n, flags);
 	if (n > UIO_MAXIOV)
 		n = UIO_MAXIOV; /* as the kernel does */

@@ -61,7 +61,7 @@ int hook_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	struct sockaddr_storage dialled;
 	socklen_t dialled_len;
-	socklen_t room = len ? *len : 0;
+	socklen_t room = hook_may_read(len) ? *len : 0;
 	int saved = errno;
 	int rc = real.getpeername(fd, addr, len);
 

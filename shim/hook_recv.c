@@ -9,10 +9,16 @@
 #include "shim/detour.h"
 #include "shim/hook.h"
 
+/* 0: nothing is to be restored. */
+static socklen_t room_for(const struct sockaddr *from, const socklen_t *len)
+{
+	return from && hook_may_read(len) && hook_awake() ? *len : 0;
+}
+
 ssize_t hook_recvfrom(int fd, void *data, size_t len, int flags, struct sockaddr *from,
 		      socklen_t *fromlen)
 {
-	socklen_t room = from && fromlen && hook_awake() ? *fromlen : 0;
+	socklen_t room = room_for(from, fromlen);
 	ssize_t n = real.recvfrom(fd, data, len, flags, from, fromlen);
 
 	if (n >= 0 && room)
@@ -24,7 +30,7 @@ EXPORT(recvfrom)
 ssize_t hook___recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,
 			    struct sockaddr *from, socklen_t *fromlen)
 {
-	socklen_t room = from && fromlen && hook_awake() ? *fromlen : 0;
+	socklen_t room = room_for(from, fromlen);
 	ssize_t n = real.__recvfrom_chk(fd, data, len, size, flags, from, fromlen);
 
 	if (n >= 0 && room)
@@ -35,7 +41,7 @@ EXPORT(__recvfrom_chk)
 
 ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	socklen_t room = msg && hook_awake() && msg->msg_name ? msg->msg_namelen : 0;
+	socklen_t room = hook_may_read(msg) && hook_awake() && msg->msg_name ? msg->msg_namelen : 0;
 	ssize_t n = real.recvmsg(fd, msg, flags);
 
 	if (n >= 0 && room)
@@ -58,7 +64,7 @@ static socklen_t least_room(const struct mmsghdr *msgs, unsigned n)
 
 int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
-	bool awake = msgs && hook_awake();
+	bool awake = hook_may_read(msgs) && hook_awake();
 	socklen_t room = awake ? least_room(msgs, n) : 0;
 	int got = real.recvmmsg(fd, msgs, n, flags, timeout);
 
