@@ -7,7 +7,7 @@
 #   make check-long      tests that take longer
 #   make check-programs  a table: each installed program with and without the library
 #   make deps-programs   install the programs for that
-#   make bench           what rule sets cost, by their size
+#   make bench           what rule sets cost, and the library where it is not needed
 #   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
 #   make uninstall       remove what install put there
 #   make clean           remove build/
@@ -193,8 +193,9 @@ check-preload-long: all $(guests)
 check-programs: all
 	$(if $(SAN),@echo "  SKIP  programs: most of them do not bear a sanitizer's runtime",$(call say,TEST,programs) tests/programs/run.py $(B))
 
-bench: $(B)/tests/bench/bench_rules
+bench: $(B)/tests/bench/bench_rules $(B)/tests/bench/bench_cost $(so)
 	$(Q)$(B)/tests/bench/bench_rules
+	$(Q)$(B)/tests/bench/bench_cost $(so)
 
 # Every header compiles alone.
 check-headers: $(patsubst %,$(B)/%.hdr,$(wildcard rules/*.h shim/*.h shim/bridge/*.h))

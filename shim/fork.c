@@ -114,14 +114,15 @@ void fork_watch(void)
 		log_warn("out of memory: a forked child may hang in connect(2)");
 }
 
-void fork_recover(void)
+enum process fork_recover(void)
 {
 	static atomic_int recovering; /* process id of the child that is at it */
+	enum process process = process_check();
 	sigset_t before;
 	int saved = errno;
 
-	if (process_check() != PROCESS_FORKED)
-		return;
+	if (process != PROCESS_FORKED)
+		return process;
 	thread_block_signals(&before);
 	int me = getpid();
 
@@ -132,4 +133,5 @@ void fork_recover(void)
 			sched_yield();
 	thread_restore_signals(&before);
 	errno = saved;
+	return process_check();
 }

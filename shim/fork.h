@@ -24,7 +24,8 @@ void fork_watch(void);
 void fork_hold(void);
 void fork_release(void);
 
-/* In a child that still holds its parent's state: drop it. Else do nothing. errno is preserved. */
-void fork_recover(void);
+/* In a child that still holds its parent's state: drop it. Else do nothing. Returns what
+ * process_check() says then. errno is preserved. */
+enum process fork_recover(void);
 
 #endif

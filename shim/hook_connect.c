@@ -322,7 +322,12 @@ bool connect_by_rules(int fd, const struct sockaddr *to, socklen_t len, int *rc)
 
 bool connect_is_of_interest(const struct sockaddr *to, socklen_t len)
 {
-	return hook_may_read(to) && (address_is_remote(to, len) || detour_is_server(to, len));
+	if (!hook_may_read(to))
+		return false;
+	if (detour_is_server(to, len))
+		return true;
+	return address_is_remote(to, len) &&
+	       (registry_is_synthetic(to, len) || !mesh_is_open());
 }
 
 int hook_connect(int fd, const struct sockaddr *to, socklen_t len)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@
 #include "shim/registry.h"
 #include "shim/thread.h"
 
+#define LOOK_MS 1000 /* between two looks at the files */
+
 /* Set by the constructor, then constant. */
 static bool active;
 static char *paths; /* absolute, colon-separated; NULL: memory ran out */
@@ -36,8 +39,11 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rules *in_force;
 static bool tried;             /* the files have been read at least once */
 static uint64_t seen;          /* their fingerprint then */
-static struct timespec looked; /* when the fingerprint was last compared */
+static int64_t looked;         /* ms: when the fingerprint was last compared */
 static bool loading;           /* for a child that is forked meanwhile */
+
+/* mesh_is_open() until this moment of CLOCK_MONOTONIC_COARSE, in ms. Written under the lock. */
+static _Atomic int64_t open_until;
 
 /* ---- the environment -------------------------------------------------------------------- */
 
@@ -185,14 +191,20 @@ static uint64_t fingerprint(void)
 	return value;
 }
 
-/* Whether the files are to be read now. At most one look a second. */
-static bool is_due(void)
+static int64_t now_ms(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if (tried && (now.tv_sec - looked.tv_sec) * 1000 +
-			     (now.tv_nsec - looked.tv_nsec) / 1000000 < 1000)
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Whether the files are to be read now. At most one look a second. */
+static bool is_due(void)
+{
+	int64_t now = now_ms();
+
+	if (tried && now - looked < LOOK_MS)
 		return false;
 	looked = now;
 	uint64_t current = paths ? fingerprint() : 0;
@@ -292,14 +304,26 @@ __attribute__((noinline)) static void load(const struct err *unusable)
 	diags_release(&diags);
 }
 
+static void note_open(void)
+{
+	bool open = in_force && rules_outbound_policy(in_force) == OUTBOUND_ALLOW_ANY &&
+		    !registry_has_explicit();
+
+	atomic_store(&open_until, open ? looked + LOOK_MS : 0);
+}
+
+bool mesh_is_open(void)
+{
+	return now_ms() < atomic_load(&open_until);
+}
+
 struct rules *mesh_rules(void)
 {
 	struct err unusable = {0};
 	int saved = errno;
 	sigset_t signals;
 
-	fork_recover();
-	bool may_load = process_check() == PROCESS_OWNER;
+	bool may_load = fork_recover() == PROCESS_OWNER;
 	/* Before the lock is taken, since the loader has locks of its own (libconfig.c). A failure
 	 * is kept in `unusable`, for when the files are due. */
 	if (may_load && libconfig_open(&unusable) == 0)
@@ -311,6 +335,7 @@ struct rules *mesh_rules(void)
 		loading = true;
 		if (is_due())
 			load(&unusable);
+		note_open();
 		loading = false;
 	}
 	struct rules *rules = in_force ? rules_ref(in_force) : NULL;

@@ -34,6 +34,13 @@ bool mesh_active(void);
  */
 struct rules *mesh_rules(void) __attribute__((warn_unused_result));
 
+/*
+ * Whether the rules that were in force at the last look, which is not to be repeated yet, let every
+ * address pass that is neither synthetic nor a DNS server's. What programs connect to most is thus
+ * told without a system call or a lock. Async-signal-safe.
+ */
+bool mesh_is_open(void);
+
 /* rules_unref() for program threads. What the JIT of regular expressions made is freed under a lock
  * of PCRE2's, which a forked child must not inherit. (The bridge's thread never forks in
  * between.) */

@@ -117,3 +117,31 @@ def bound_to_a_device(t, way):
 def fastopen_connect_and_a_pause(t):
     """The SYN would be put off until there is something to send; the bridge is told at once."""
     both(t, 'fastopen-connect', GUEST_PAUSE='12')
+
+
+@harness.test()
+def policy_changes(t):
+    """What is let pass without a look at the rules follows the next look at the files, both ways."""
+    nameserver.isolate()
+    listener = socket.create_server((nameserver.REMOTE, 0))
+    t.defer(Server(listener).shutdown)
+    texts = [mesh.founding(1, t.pki.cert('ca'), mesh=policy) for policy in ('', mesh.REGISTRY_ONLY)]
+    rules = t.rules(texts[0])
+    script = t.file('policy.py', '''if 1:
+        import os, socket, sys, time
+        host, port, rules, *texts = sys.argv[1:]
+        def dial():
+            with socket.socket() as s:
+                return s.connect_ex((host, int(port)))
+        for policy in (0, 1, 0):
+            with open(rules + '.new', 'w') as file:
+                file.write(texts[policy])
+            os.rename(rules + '.new', rules)
+            end = time.monotonic() + 10
+            while bool(dial()) != bool(policy) and time.monotonic() < end:
+                pass
+            print([dial() for _ in range(3)])
+        ''')
+    out = t.succeed([harness.PYTHON, script, nameserver.REMOTE, listener.getsockname()[1], rules,
+                     *texts], rules=rules)
+    t.equal(out, '[0, 0, 0]\n[111, 111, 111]\n[0, 0, 0]\n', 'the results of connect')
