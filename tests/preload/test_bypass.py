@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes past a preloaded library fails, and leaks nothing (preload-lessons 2.1 and 2.7); and who
+is not this process does not get in (promise 8)."""
+
+import re
+
+import harness
+import mesh
+import nameserver
+import origin
+from test_closed import traced
+from test_wrapper import compile_c
+
+MODULE = r'''
+#include <errno.h>
+#include <netdb.h>
+#include <sys/socket.h>
+int dial(const char *host, const char *port)
+{
+    struct addrinfo *to, hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    int error = getaddrinfo(host, port, &hints, &to);
+    if (error)
+        return error;
+    if (connect(socket(AF_INET, SOCK_STREAM, 0), to->ai_addr, to->ai_addrlen) == 0)
+        return 0;
+    return errno;
+}
+'''
+EAI_NONAME, EAI_AGAIN, ENETUNREACH = -2, -3, 101
+
+
+def founding(t):
+    server = origin.Nginx(t)
+    return server, t.rules(mesh.founding(server.port, t.pki.cert('ca')))
+
+
+@harness.test()
+def bare_connect(t):
+    """The system call instruction: the address of a mesh host leads nowhere."""
+    nameserver.isolate()
+    server, rules = founding(t)
+    out = t.succeed([t.guest('guest_bypass'), 'raw', 'webserver', 80], rules=rules)
+    if out.startswith('skip: '):
+        raise harness.Skip(out[6:].strip())
+    t.equal(out, 'ENETUNREACH\n', 'connect')
+    server.only_requests(0)
+
+
+@harness.test()
+def deepbound_module(t):
+    """A module that is loaded with RTLD_DEEPBIND finds libc before any preloaded library: it does
+    not learn the mesh's names, and their addresses lead nowhere."""
+    if t.sanitizer():
+        raise harness.Skip('AddressSanitizer refuses RTLD_DEEPBIND')
+    nameserver.isolate()
+    server, rules = founding(t)
+    module = compile_c(t, 'module.so', MODULE, '-shared', '-fPIC')
+    out = t.succeed([t.guest('guest_bypass'), module, 'webserver', 80], rules=rules)
+    t.check(int(out) in (EAI_NONAME, EAI_AGAIN), f'the name: {out}')
+    address = t.succeed([harness.PYTHON, '-c', 'import socket;'
+                         'print(socket.gethostbyname("webserver"))'], rules=rules).strip()
+    out = t.succeed([t.guest('guest_bypass'), module, address, 80], rules=rules)
+    t.equal(int(out), ENETUNREACH, 'the address')
+    server.only_requests(0)
+
+
+STRANGER = r'''if 1:
+    import os, re, socket, subprocess, sys, urllib.request
+    print(urllib.request.urlopen('http://webserver/anything?x=1').read().decode().strip())
+    # The doors: what this process listens on, though it never asked for that.
+    # (No descriptor of it is the program's, so the bridge's table is looked into.)
+    ports = set()
+    for task in os.listdir('/proc/self/task'):
+        inodes = set()
+        try:
+            for fd in os.listdir(f'/proc/self/task/{task}/fd'):
+                link = os.readlink(f'/proc/self/task/{task}/fd/{fd}')
+                inodes.update(re.findall(r'socket:\[(\d+)\]', link))
+        except OSError:
+            continue
+        for line in open('/proc/self/net/tcp').readlines()[1:]:
+            field = line.split()
+            if field[3] == '0A' and field[9] in inodes:
+                ports.add(int(field[1].split(':')[1], 16))
+    print(len(ports), flush=True)
+    code = """if 1:
+        import socket, sys
+        for port in sys.argv[1:]:
+            with socket.create_connection(('127.0.0.1', int(port)), timeout=20) as s:
+                try:
+                    s.sendall(b'GET /stolen HTTP/1.1\\r\\nHost: webserver\\r\\n\\r\\n')
+                    print(s.recv(100))
+                except ConnectionError as error:
+                    print(type(error).__name__)"""
+    env = {name: value for name, value in os.environ.items() if 'MESHSHIM' not in name}
+    del env['LD_PRELOAD']
+    subprocess.run([sys.executable, '-c', code, *map(str, ports)], env=env, check=True)
+'''
+
+
+@harness.test()
+def strangers(t):
+    """Another process that finds the door is shown out, unread and unanswered."""
+    server, rules = founding(t)
+    out = t.succeed([harness.PYTHON, t.file('stranger.py', STRANGER)], rules=rules).splitlines()
+    t.equal(out[:2], [origin.BODY, '1'], 'the request and the number of doors')
+    t.check(out[2:] in (['ConnectionResetError'], ["b''"]), f'what a stranger gets: {out[2:]}')
+    server.only_requests(1)
+
+
+@harness.test()
+def no_waiting_for_acknowledgements(t):
+    """Both of the bridge's sockets send small writes at once (TCP_NODELAY)."""
+    server, rules = founding(t)
+    _, trace = traced(t, [t.guest('modes'), 'write', 'webserver', '80'],
+                      'accept4,connect,setsockopt', rules)
+    text = '\n'.join(trace)
+    accepted = re.search(r'accept4\(.*\) = (\d+)', text)
+    upstream = re.search(rf'connect\((\d+), .*htons\({server.port}\)', text)
+    t.check(accepted and upstream, f'the two sockets:\n{text}')
+    for found in (accepted, upstream):
+        t.check(re.search(rf'setsockopt\({found[1]}, SOL_TCP, TCP_NODELAY, \[1\]', text),
+                f'descriptor {found[1]}:\n{text}')
