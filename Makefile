@@ -60,7 +60,7 @@ rules-src  := $(wildcard rules/*.c)
 shim-src   := $(wildcard shim/*.c shim/bridge/*.c)
 # What the unit tests can link: everything that interposes nothing, and the tools' reader of ELF.
 core-src   := $(filter-out shim/init.c shim/hook_%.c,$(shim-src)) tools/program_elf.c
-tool-src   := $(wildcard tools/*.c)
+tool-src   := $(wildcard tools/*.c tools/link/*.c)
 unit-src   := $(wildcard tests/unit/*.c)
 guest-src  := $(wildcard tests/preload/*.c)
 bench-src  := $(wildcard tests/bench/*.c)
@@ -95,9 +95,19 @@ $(B)/meshshim.map: shim/hooks.def
 
 # The layering is in the link lines: rules/ sees neither sockets nor OpenSSL, the
 # tools and the unit tests of rules/ cannot reach the hooks.
-$(so): $(call obj,$(shim-src)) $(B)/librules.a $(llhttp-obj) $(B)/meshshim.map
+$(so): $(call obj,$(shim-src)) $(B)/librules.a $(llhttp-obj) $(B)/openssl/libssl.a $(B)/openssl/libcrypto.a \
+    $(B)/meshshim.map $(B)/tools/link/defer
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(so-ldflags) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) \
-	    -Wl,-Bstatic -lssl -lcrypto -lpcre2-8 -Wl,-Bdynamic $(LDLIBS)
+	    -Wl,-Bstatic -lpcre2-8 -Wl,-Bdynamic $(LDLIBS) && $(B)/tools/link/defer $@
+
+# OpenSSL's tables, in a section of their own: shim/deferred.h says what for.
+$(B)/openssl/%.a: $(B)/.flags
+	@mkdir -p $(@D)
+	$(call say,COPY,$@) objcopy $(foreach s,.data.rel.ro .data.rel.ro.local,--rename-section \
+	    $(s)=.deferred$(comma)alloc$(comma)load$(comma)data$(comma)contents) $$($(CC) -print-file-name=$*.a) $@
+
+$(B)/tools/link/defer: $(B)/tools/link/defer.o
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $< $(LDLIBS)
 
 $(check): $(call obj,$(filter tools/meshshim-check.c tools/check_%.c tools/program%.c,$(tool-src))) $(B)/librules.a
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lconfig -lpcre2-8 $(LDLIBS)
@@ -211,6 +221,7 @@ check-exports: $(so)
 	$(Q)! readelf -d $(so) | sed -n 's/.*(NEEDED).*\[\(.*\)\]/unexpected NEEDED: \1/p' | \
 	    grep -vE ' (libc\.so\.6$(if $(SAN),|libasan.*|libubsan.*|libtsan.*|libm\.so.*|libgcc_s.*|ld-linux.*))$$'
 	$(Q)! readelf -d $(so) | grep TEXTREL
+	$(Q)readelf -d $(so) | awk '/RELACOUNT/ && $$3 > 4000 {print "the loader has " $$3 " relocations to make"; exit 1}'
 
 # rules/ is a pure library: it may parse, match, read files and allocate, nothing else. The
 # shim calls what it hooks only through shim/libc.h, and never ends or prints to its host. Neither

@@ -22,6 +22,7 @@
 #include "shim/bridge/door.h"
 #include "shim/bridge/downstream.h"
 #include "shim/container_of.h"
+#include "shim/deferred.h"
 #include "shim/fds.h"
 #include "shim/log.h"
 #include "shim/process.h"
@@ -130,6 +131,7 @@ static void *bridge_thread(void *arg)
 	pthread_mutex_lock(&lock);
 	int mailbox_fd = thread_own_descriptors(b->loop.wake_fd);
 
+	deferred_relocate();
 	if (mailbox_fd < 0)
 		err_set_errno(&b->err, errno, "cannot have a descriptor table of its own");
 	if (mailbox_fd < 0 || set_up(b, mailbox_fd, &b->err) < 0) {

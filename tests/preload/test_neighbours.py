@@ -125,3 +125,29 @@ def bindings(t):
             t.check(provider == user or name in allowed, f'libconfig uses {name} of {provider}')
     t.check(count > 20, 'the loader said nothing of the library')
     t.check(any('/libconfig.so' in user for user in users), 'no rules were read')
+
+
+@harness.test()
+def deferred_tables(t):
+    """OpenSSL's tables are nobody's copy before the bridge starts, and read-only from then on."""
+    server = origin.Nginx(t)
+    script = '''if 1:
+        import re, urllib.request
+        def tables():
+            sizes = {'rw-p': 0, 'r--p': 0}
+            dirty = 0
+            for entry in re.split(r'(?m)^(?=[0-9a-f]+-[0-9a-f]+ )', open('/proc/self/smaps').read()):
+                head = re.match(r'([0-9a-f]+)-([0-9a-f]+) (....) .*libmeshshim\\.so', entry)
+                if head:
+                    dirty += int(re.search(r'Private_Dirty: *(\\d+)', entry)[1])
+                    if head[3] in sizes:
+                        sizes[head[3]] += (int(head[2], 16) - int(head[1], 16)) >> 10
+            return sizes['rw-p'], sizes['r--p'], dirty
+        before = tables()
+        print(urllib.request.urlopen('http://webserver/anything?x=1').read().decode().strip())
+        after = tables()
+        print(after[0] <= before[0] - 300, after[1] >= before[1] + 300, before[2] < 150)
+        print(before, after)'''
+    rules = t.rules(mesh.founding(server.port, t.pki.cert('ca')))
+    out = t.succeed([harness.PYTHON, '-c', script], rules=rules).splitlines()
+    t.equal(out[:2], [origin.BODY, 'True True True'], f'KiB {out[2:]}')
