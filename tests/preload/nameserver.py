@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A DNS server for tests, on port 53 of addresses in a network that the test has for itself.
 
-It knows *.real.test and the reverse of 198.51.100.7, answers everything else with NXDOMAIN, and
-remembers every message that came. What is no query it sends back turned around, to be compared byte
-by byte.
+It knows *.real.test, or the names that it is told to know, and the reverse of 198.51.100.7, answers
+everything else with NXDOMAIN, and remembers every message that came. What is no query it sends back
+turned around, to be compared byte by byte.
 """
 
-import ctypes
 import fcntl
-import os
 import selectors
 import socket
 import struct
 import threading
 
-import harness
+import namespace
 
 LOCAL, LOCAL6 = '127.0.0.53', '::1'
 REMOTE = '192.0.2.53'           # no loopback address, though it never leaves the machine
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFADDR, SIOCSIFFLAGS, IFF_UP = 0x8916, 0x8914, 1
 
 TYPES = {1: 'A', 5: 'CNAME', 12: 'PTR', 15: 'MX', 16: 'TXT', 28: 'AAAA', 33: 'SRV', 41: 'OPT',
@@ -30,17 +27,8 @@ RDATA = {1: ADDRESS, 28: ADDRESS6, 16: b'\x04text', 15: b'\x00\x0a\x04mail\xc0\x
 
 def isolate():
     """Give this process, and those that it starts, a network with nothing but loopback: no port of
-    it is anybody else's, 53 included. Without root, a user namespace makes that possible."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    ids = os.getuid(), os.getgid()
-    if libc.unshare(CLONE_NEWNET) != 0:
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
-            raise harness.Skip('no network namespace can be made here: '
-                               + os.strerror(ctypes.get_errno()))
-        for name, text in (('setgroups', 'deny'), ('uid_map', f'0 {ids[0]} 1'),
-                           ('gid_map', f'0 {ids[1]} 1')):
-            with open(f'/proc/self/{name}', 'w') as file:
-                file.write(text)
+    it is anybody else's, 53 included."""
+    namespace.unshare(namespace.CLONE_NEWNET)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack('16sH14x', b'lo', IFF_UP))
         address = struct.pack('HH4s8x', socket.AF_INET, 0, socket.inet_aton(REMOTE))
@@ -64,7 +52,11 @@ def is_query(data):
     return len(data) > 12 and not data[2] & 0xf8 and data[4:6] == b'\0\1'
 
 
-def answer(data, tcp):
+def is_real(name):
+    return name.endswith('.real.test')
+
+
+def answer(data, tcp, knows=is_real):
     """What the server says; None: nothing."""
     try:
         if not is_query(data):
@@ -79,7 +71,7 @@ def answer(data, tcp):
     if name.startswith('big.'):
         records = [record(1, ADDRESS)] * (100 if tcp else 0)
         flags |= 0 if tcp else 0x0200
-    elif name.endswith('.real.test'):
+    elif knows(name):
         records = [record(kind, RDATA[kind])] if kind in RDATA else []
     elif name == '7.100.51.198.in-addr.arpa':
         records = [record(12, b'\4host\4real\4test\0')]
@@ -94,8 +86,8 @@ class Nameserver:
 
     `messages`: (transport, source, bytes) of each that came."""
 
-    def __init__(self, t, *addresses, tcp=True):
-        self.messages = []
+    def __init__(self, t, *addresses, tcp=True, knows=is_real):
+        self.messages, self.knows = [], knows
         self.selector = selectors.DefaultSelector()
         for address in addresses:
             family = socket.AF_INET6 if ':' in address else socket.AF_INET
@@ -128,7 +120,7 @@ class Nameserver:
     def datagram(self, sock):
         data, source = sock.recvfrom(65535)
         self.messages.append(('udp', source, data))
-        reply = answer(data, False)
+        reply = answer(data, False, self.knows)
         if reply is not None:
             sock.sendto(reply, source)
 
@@ -147,7 +139,7 @@ class Nameserver:
                 message = bytes(pending[2:2 + size])
                 del pending[:2 + size]
                 self.messages.append(('tcp', source, message))
-                reply = answer(message, True)
+                reply = answer(message, True, self.knows)
                 if reply is not None:
                     sock.sendall(struct.pack('!H', len(reply)) + reply)
             if not data:
