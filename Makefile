@@ -253,13 +253,22 @@ demo: $(with-deps)
 deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libyaml-dev libpcre2-dev uthash-dev node-llhttp
 deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
 
-# Clients of all kinds, for check-programs.
-programs   := apache2-utils busybox chromium git golang-go libwww-perl musl-tools openjdk-17-jdk-headless perl \
-    python3-requests socat wrk
+# Clients of all kinds, for check-programs. The static busybox is only a file, as its
+# package cannot be installed beside the dynamic one's.
+programs   := apache2-utils busybox chromium git golang-go libwww-perl musl-tools openjdk-17-jdk-headless \
+    perl python3-requests socat wrk
+
+build/busybox-static: | deps-programs-installed
+	@mkdir -p $(@D); dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && cd $$dir && \
+	sudo=; test "$$(id -u)" = 0 || sudo=sudo; $$sudo apt-get update -qq && \
+	apt-get download -qq -o APT::Sandbox::User=root busybox-static && \
+	dpkg-deb --fsys-tarfile busybox-static_*.deb | tar -xO ./bin/busybox >busybox && \
+	install -m 755 busybox $(CURDIR)/$@
 
 deps: packages := $(deps-build) $(deps-test)
-deps-programs: packages := $(deps-build) $(deps-test) $(programs)
-deps deps-programs:
+deps-programs: build/busybox-static
+deps-programs-installed: packages := $(deps-build) $(deps-test) $(programs)
+deps deps-programs-installed:
 	@missing=$$(for p in $(packages); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	test -n "$$missing" || exit 0; \
@@ -296,4 +305,4 @@ help:
 	@sed -n '3,23s/^# \{0,1\}//p' Makefile
 
 .PHONY: all bench check check-all check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
-    check-layers check-install check-programs demo deps deps-programs install uninstall clean help FORCE
+    check-layers check-install check-programs demo deps deps-programs deps-programs-installed install uninstall clean help FORCE

@@ -5,8 +5,9 @@ HOST = 'raw.githubusercontent.com'
 TARGET = '/mcasperson/NodejsProxy/master/externalservice1.txt'
 
 
-def service(port, name='github', host=HOST, ports=None, endpoint_ports=None, extra=''):
-    """One ServiceEntry whose only endpoint is 127.0.0.1. By default it has the port 443/TLS, to be
+def service(port, name='github', host=HOST, ports=None, endpoint_ports=None, extra='',
+            address='127.0.0.1'):
+    """One ServiceEntry whose only endpoint is `address`. By default it has the port 443/TLS, to be
     found on `port`."""
     ports = ports or '{ number = 443; name = "https"; protocol = "TLS"; }'
     if endpoint_ports is None:
@@ -19,7 +20,7 @@ def service(port, name='github', host=HOST, ports=None, endpoint_ports=None, ext
         location = "MESH_EXTERNAL";
         ports = ( {ports} );
         resolution = "DNS";
-        endpoints = ( {{ address = "127.0.0.1";{endpoint_ports} }} );
+        endpoints = ( {{ address = "{address}";{endpoint_ports} }} );
         {extra}
     }}'''
 

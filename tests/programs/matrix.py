@@ -53,26 +53,27 @@ def row(name, program, version='--version', lanes=(MESH,), **options):
     return register
 
 
+def missing(name):
+    """A program that is not installed. CI has them all."""
+    kind = harness.Failure if os.environ.get('CI') else harness.Skip
+    raise kind(f'{name} is not installed (make deps-programs)')
+
+
 def installed(name):
-    path = shutil.which(name, path=harness.PATH)
-    if not path:
-        raise harness.Skip(f'{name} is not installed (make deps-programs)')
-    return path
+    return shutil.which(name, path=harness.PATH) or missing(name)
 
 
 class At:
     """Where a recipe runs: with or without the shim, and what to ask then."""
 
+    watched = False         # by the recorder of the leak test
+    dns = None              # the DNS server, if there is one
+
     def __init__(self, t, site, lane, shim):
         self.t, self.site, self.lane, self.shim = t, site, lane, shim
         self.dir = t.dir / ('shim' if shim else 'alone')
         self.dir.mkdir()
-        if lane == TLS:
-            self.host, self.port = (SECURE, 443) if shim else ('127.0.0.1', site.own)
-        elif lane == OUTSIDE:
-            self.host, self.port = 'localhost', site.plain
-        else:
-            self.host, self.port = ('webserver', 80) if shim else ('127.0.0.1', site.plain)
+        self.host, self.port = self.target()
         scheme = 'https' if lane == TLS else 'http'
         default = self.port == (443 if lane == TLS else 80)
         self.authority = self.host if default else f'{self.host}:{self.port}'
@@ -81,7 +82,20 @@ class At:
         self.ca = t.pki.cert('ca')
         self.options = {}
         if shim:
-            self.options['rules'] = t.rules(rules(t, site))
+            self.options['rules'] = t.rules(self.rules())
+
+    def target(self):
+        """The host and the port that are asked."""
+        if self.lane == OUTSIDE:
+            return 'localhost', self.site.plain
+        if self.lane == TLS:
+            return (SECURE, 443) if self.shim else ('127.0.0.1', self.site.own)
+        return ('webserver', 80) if self.shim else ('127.0.0.1', self.site.plain)
+
+    def rules(self):
+        """http://webserver/ goes to the origin over TLS as it is; https://secure.example/ is
+        there."""
+        return rules(self.t, self.site.mesh, self.site.own)
 
     def run(self, argv, **options):
         return self.t.run(argv, **{'cwd': self.dir, 'timeout': 120, **self.options, **options})
@@ -98,7 +112,10 @@ class At:
             env['LD_PRELOAD'] = str(shutil.copy(self.t.shim, self.dir))
         if os.getuid() == 0:
             user = pwd.getpwnam('nobody')
-            os.chown(self.dir, user.pw_uid, user.pw_gid)
+            try:
+                os.chown(self.dir, user.pw_uid, user.pw_gid)
+            except OSError as error:
+                raise harness.Skip(f'nobody but root is known here: {error.strerror}') from None
             more = {'user': user.pw_uid, 'group': user.pw_gid, 'extra_groups': []}
         return self.run(argv, env=env, **more)
 
@@ -123,12 +140,12 @@ class At:
         return line, fields, request.body
 
 
-def rules(t, site):
-    """http://webserver/ goes to the origin over TLS as it is; https://secure.example/ is there."""
+def rules(t, to_mesh, to_own, policy='', address='127.0.0.1', own_address='127.0.0.1'):
     return mesh.rule_set(
-        [mesh.service(site.mesh), mesh.service(site.own, 'secure', SECURE)],
+        [mesh.service(to_mesh, address=address),
+         mesh.service(to_own, 'secure', SECURE, address=own_address)],
         [mesh.virtual(rewrite=f'rewrite = {{ authority = "{mesh.HOST}"; }};')],
-        [mesh.destination(t.pki.cert('ca'))])
+        [mesh.destination(t.pki.cert('ca'))], policy)
 
 
 def tell_version(t, argv):

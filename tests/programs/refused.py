@@ -8,7 +8,7 @@ import subprocess
 
 import harness
 import web
-from matrix import CLIENTS, REFUSED, At, installed, predict, row, tell_version
+from matrix import CLIENTS, REFUSED, At, installed, missing, predict, row, tell_version
 
 SOURCE = CLIENTS / 'client.c'
 
@@ -56,22 +56,37 @@ def setuid(t):
     return program
 
 
+@row('busybox wget, static', 'busybox', '--help', lanes=(REFUSED,), reason='static',
+     arguments=lambda at: ['wget', '-q', '-O', '-', f'{at.url}/text'])
+def busybox(t):
+    """Of the package busybox-static, which cannot be installed beside busybox."""
+    program = t.root / 'build' / 'busybox-static'
+    return program if program.exists() else missing('busybox-static')
+
+
+def command(row, program, at):
+    """What makes a program of this row ask for /text."""
+    arguments = row.options.get('arguments', lambda at: [at.host, at.port])
+    return [program, *arguments(at)]
+
+
 def refused(t, row):
     tell_version(t, [installed(row.program), *row.version.split()])
     program = row.function(t)
     site = web.Web(t)
     alone, shim = (At(t, site, REFUSED, under) for under in (False, True))
-    result = alone.run([program, alone.host, alone.port])
+    result = alone.run(command(row, program, alone))
     t.equal(result.status, 0, 'exit status without the shim')
     t.contains(result.out, web.TEXT.decode(), 'stdout without the shim')
     t.equal(len(site.take()), 1, 'requests at the origin without the shim')
 
     answer = predict(t, program)
     t.equal(answer['reason'], row.options['reason'], 'what --app says')
-    result = shim.run([program, shim.host, shim.port])
+    argv = command(row, program, shim)
+    result = shim.run(argv)
     t.check(result.status != 0, f'it reached a host of the mesh: {result}')
     t.equal(site.take(), [], 'requests at the origin')
-    result = t.run([t.wrapper, '-r', shim.options['rules'], program, shim.host, shim.port])
+    result = t.run([t.wrapper, '-r', shim.options['rules'], *argv])
     t.equal(result.status, 126, 'status of the wrapper')
     t.contains(result.err, answer['message'], 'what the wrapper says')
     print(f'RESULT: cannot be intercepted, as predicted: {answer["reason"]}')
