@@ -6,7 +6,8 @@
 #   make check           build and run the tests
 #   make check-long      tests that take longer
 #   make check-programs  a table: each installed program with and without the library
-#   make deps-programs   install the programs for that
+#   make check-leaks     each of them in a network whose wire is recorded
+#   make deps-programs   install the programs for both
 #   make bench           what rule sets cost, and the library where it is not needed
 #   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
 #   make uninstall       remove what install put there
@@ -203,6 +204,9 @@ check-preload-long: all $(guests)
 check-programs: all
 	$(if $(SAN),@echo "  SKIP  programs: most of them do not bear a sanitizer's runtime",$(call say,TEST,programs) tests/programs/run.py $(B))
 
+check-leaks: all
+	$(if $(SAN),@echo "  SKIP  leaks: most programs do not bear a sanitizer's runtime",$(call say,TEST,leaks) tests/programs/run.py --leaks $(B))
+
 bench: $(B)/tests/bench/bench_rules $(B)/tests/bench/bench_cost $(so)
 	$(Q)$(B)/tests/bench/bench_rules
 	$(Q)$(B)/tests/bench/bench_cost $(so)
@@ -253,9 +257,9 @@ demo: $(with-deps)
 deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libyaml-dev libpcre2-dev uthash-dev node-llhttp
 deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
 
-# Clients of all kinds, for check-programs. The static busybox is only a file, as its
+# Clients of all kinds, for check-programs and check-leaks. The static busybox is only a file, as its
 # package cannot be installed beside the dynamic one's.
-programs   := apache2-utils busybox chromium git golang-go libwww-perl musl-tools openjdk-17-jdk-headless \
+programs   := apache2-utils busybox chromium git golang-go iproute2 libwww-perl musl-tools openjdk-17-jdk-headless \
     perl python3-requests socat wrk
 
 build/busybox-static: | deps-programs-installed
@@ -302,7 +306,7 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,23s/^# \{0,1\}//p' Makefile
+	@sed -n '3,24s/^# \{0,1\}//p' Makefile
 
 .PHONY: all bench check check-all check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
-    check-layers check-install check-programs demo deps deps-programs deps-programs-installed install uninstall clean help FORCE
+    check-layers check-install check-leaks check-programs demo deps deps-programs deps-programs-installed install uninstall clean help FORCE

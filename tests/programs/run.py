@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The matrix of programs: run.py BUILD_DIR
+"""The matrix of programs: run.py [--leaks] BUILD_DIR
 
 Each program that is installed, with and without libmeshshim.so, against one origin on loopback; and
-programs that cannot be intercepted, of which meshshim-check --app has to say so. Prints a table and
-fails on a difference. T=text runs only rows whose name or lane contains it.
+programs that cannot be intercepted, of which meshshim-check --app has to say so. With --leaks: each
+of them once more, in a network that is recorded (leaks.py). Prints a table and fails on a
+difference or a leak. T=text runs only rows whose name or lane contains it.
 """
 
+import argparse
 import os
 import pathlib
 import sys
@@ -17,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'preload'))
 import harness
 import run as preload
 
+import leaks
 import matrix
 import programs
 import refused
@@ -34,7 +37,7 @@ def report(case, status, text, seconds):
     elif status == preload.SKIP:
         result = f'skipped: {told.get("SKIP")}'
     else:
-        result = 'DIFFERENT'
+        result = 'FAILED'
     print(FORMAT.format(row.name, told.get('VERSION', '-'), row.lane, f'{result} ({seconds:.1f} s)'))
     if status not in (preload.PASS, preload.SKIP):
         for line in text.splitlines():
@@ -42,21 +45,32 @@ def report(case, status, text, seconds):
     sys.stdout.flush()
 
 
-def case_of(row):
-    test = refused.refused if row.lane == matrix.REFUSED else matrix.same
+def tests(of_leaks):
+    """The rows, and the test for each lane."""
+    if of_leaks:
+        return leaks.rows(), leaks.TESTS
+    lanes = {lane: matrix.same for lane in matrix.PORTS}
+    return matrix.ROWS, {**lanes, matrix.REFUSED: refused.refused}
+
+
+def case_of(row, test):
     case = harness.Case(f'{row.name} {row.lane}', test, (row,), 300, False)
     case.row = row
     return case
 
 
 def main():
-    if len(sys.argv) != 2:
-        print(__doc__.splitlines()[0])
-        return 2
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--leaks', action='store_true', help='what goes over the wire')
+    parser.add_argument('build', help='where libmeshshim.so is')
+    options = parser.parse_args()
+
+    rows, by_lane = tests(options.leaks)
     only = os.environ.get('T') or ''
-    cases = [case for case in map(case_of, matrix.ROWS) if only in case.name]
+    cases = [case for case in (case_of(row, by_lane[row.lane]) for row in rows)
+             if only in case.name]
     print(FORMAT.format('PROGRAM', 'VERSION', 'LANE', 'RESULT'))
-    return preload.run(cases, sys.argv[1], False, report)
+    return preload.run(cases, options.build, False, report)
 
 
 if __name__ == '__main__':

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The origin of the matrix: one web site behind three loopback ports, which keeps what it is asked.
+"""The origin of the matrix: one web site behind three ports, which keeps what it is asked.
 
     plain   HTTP, for programs without the shim and for http://localhost/
     mesh    TLS as raw.githubusercontent.com, where the rules lead http://webserver/
     own     TLS as secure.example and as 127.0.0.1, for programs that do their own TLS
+
+They are on loopback, on numbers that are free, unless the caller knows of better ones.
 """
 
 import contextlib
 import http.server
+import socket
+import socketserver
 import ssl
 import threading
 
@@ -80,6 +84,14 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 512
     daemon_threads = True
 
+    def __init__(self, address):
+        self.address_family = socket.AF_INET6 if ':' in address[0] else socket.AF_INET
+        super().__init__(address, Handler)
+
+    def server_bind(self):
+        """Without asking DNS for a name of its own."""
+        socketserver.TCPServer.server_bind(self)
+
     def shutdown_request(self, request):
         """With a close_notify, which some programs insist on, and without waiting for theirs."""
         if isinstance(request, ssl.SSLSocket):
@@ -93,18 +105,19 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Web:
-    def __init__(self, t):
+    def __init__(self, t, **addresses):
         self.root = t.dir / 'site'
         self.root.mkdir()
         self.root.chmod(0o755)
         self.pages = {'/text': ('text/plain', TEXT), '/big': ('application/octet-stream', BIG),
                       '/page': ('text/html', PAGE)}
         self.lock, self.requests = threading.Lock(), []
-        self.plain, self.mesh, self.own = (self.serve(t, name, cert) for name, cert in
-                                           (('plain', None), ('mesh', 'host'), ('own', 'secure')))
+        self.plain, self.mesh, self.own = (
+            self.serve(t, name, cert, addresses.get(name, ('127.0.0.1', 0)))
+            for name, cert in (('plain', None), ('mesh', 'host'), ('own', 'secure')))
 
-    def serve(self, t, name, cert):
-        server = Server(('127.0.0.1', 0), Handler)
+    def serve(self, t, name, cert, address):
+        server = Server(address)
         server.web, server.name = self, name
         if cert:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
