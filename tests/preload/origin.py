@@ -108,10 +108,16 @@ class Nginx:
         return lines
 
     def stop(self):
-        """End nginx; what it logged is complete then."""
+        """End nginx; what it logged is complete then. Before it starts its workers a signal would be
+        noted and not acted upon."""
+        self.t.wait_for(lambda: self.process.poll() is not None or self._has_begun(), 'nginx')
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(10)
+
+    def _has_begun(self):
+        return self.errors.exists() and 'start worker processes' in self.errors.read_text(
+            errors='replace')
 
     def only_requests(self, count):
         """lines(), and nothing else ever came: no plain text on the TLS port, no broken handshake,
