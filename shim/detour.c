@@ -133,7 +133,7 @@ static socklen_t map(struct sockaddr_storage *addr)
 
 /* The window for `server`, as a socket that was given an address of `family` can reach it. Returns
  * 0 or an errno value. */
-static int find_window(int family, const struct sockaddr_storage *server, struct detour *window)
+static int find_window(int fd, int family, const struct sockaddr_storage *server, struct detour *window)
 {
 	struct err err = {0};
 
@@ -146,6 +146,10 @@ static int find_window(int family, const struct sockaddr_storage *server, struct
 	    0) {
 		log_error("DNS refused: %s", err.text);
 		return err.code ? err.code : ECONNREFUSED;
+	}
+	if (!bridge_shares_network(fd)) {
+		log_warn("DNS refused: the socket is in another network namespace than the bridge");
+		return ECONNREFUSED;
 	}
 	if (family == AF_INET6 && window->to.ss_family == AF_INET)
 		window->len = map(&window->to);
@@ -199,7 +203,7 @@ static int connect_through(int fd, const struct sockaddr *to, socklen_t len)
 
 	if (!link_local && real.connect(fd, to, len) < 0)
 		return errno;
-	int error = find_window(to->sa_family, &server, &window);
+	int error = find_window(fd, to->sa_family, &server, &window);
 
 	if (!error && real.connect(fd, (struct sockaddr *)&window.to, window.len) < 0)
 		error = errno;
@@ -267,7 +271,7 @@ static enum detour_send send_unconnected(int fd, const struct msghdr *msg,
 	if (dns_read_question(start, gather(msg, start), &question) != DNS_QUERY ||
 	    !dns_is_ours(&question))
 		return DETOUR_NONE;
-	int error = find_window(to->sa_family, server, detour);
+	int error = find_window(fd, to->sa_family, server, detour);
 
 	if (!error)
 		error = claim(fd, server->ss_family);

@@ -24,6 +24,7 @@
 #include "shim/container_of.h"
 #include "shim/deferred.h"
 #include "shim/fds.h"
+#include "shim/libc.h"
 #include "shim/log.h"
 #include "shim/process.h"
 #include "shim/thread.h"
@@ -55,6 +56,7 @@ static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* with lock: a reque
 static struct bridge *bridge; /* under lock; once its thread runs it stays, but in a forked child */
 static _Atomic uint16_t door_ports[2]; /* AF_INET, AF_INET6; 0: not open */
 static atomic_bool has_windows;         /* one was opened: bridge->dns can be asked */
+static _Atomic uint64_t network;        /* the namespace of the bridge's thread; 0: not known */
 
 static void admit(struct door *door, int fd, const struct claim *claim)
 {
@@ -90,6 +92,35 @@ static uint64_t seed(void)
 	return random;
 }
 
+/* ---- the network ------------------------------------------------------------------------- */
+
+/* A number for the network namespace of a socket, no other has it as long as the machine runs; 0: the
+ * kernel does not tell. */
+static uint64_t network_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
+static void note_network(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	atomic_store(&network, network_of(fd));
+	if (fd >= 0)
+		real.close(fd);
+}
+
+bool bridge_shares_network(int fd)
+{
+	uint64_t here = atomic_load(&network);
+	uint64_t there = here ? network_of(fd) : 0;
+
+	return !there || there == here;
+}
+
 /* ---- start ------------------------------------------------------------------------------- */
 
 /* With the bridge's own descriptor table in place. */
@@ -100,6 +131,7 @@ static int set_up(struct bridge *b, int mailbox_fd, struct err *err)
 	if (loop_open(&b->loop, mailbox_fd, err) < 0 || door_init(&b->door, &b->loop, err) < 0 ||
 	    dns_init(&b->dns, &b->loop, err) < 0)
 		return -1;
+	note_network();
 	b->dns.free_descriptor = dns_free_descriptor;
 	b->dns_streams.loop = &b->loop;
 	b->door.admit = admit;

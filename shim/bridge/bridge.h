@@ -54,6 +54,14 @@ struct dial {
 int bridge_expect(int family, const struct sockaddr *local, const struct dial *dial);
 
 /*
+ * Whether a socket is in the bridge's network namespace, as far as the kernel tells (5.14 and
+ * newer): in another one, the door's address is somebody else's, or nobody's. A thread may have
+ * gone there by unshare(2) or setns(2), or got the socket from elsewhere. The bridge has to be
+ * running. errno is not preserved.
+ */
+bool bridge_shares_network(int fd);
+
+/*
  * If `peer` is this process's door (or was, in the process that we were forked from), the address
  * that the program dialled from `local_port`. Returns true and fills `dialled`, or false. Takes no
  * lock; async-signal-safe.

@@ -121,3 +121,40 @@ def no_waiting_for_acknowledgements(t):
     for found in (accepted, upstream):
         t.check(re.search(rf'setsockopt\({found[1]}, SOL_TCP, TCP_NODELAY, \[1\]', text),
                 f'descriptor {found[1]}:\n{text}')
+
+
+IMPOSTOR = r'''if 1:
+    import ctypes, errno, fcntl, socket, struct, sys, urllib.request
+    print(urllib.request.urlopen('http://webserver/anything?x=1').read().decode().strip())
+    address = socket.getaddrinfo('webserver', 80, socket.AF_INET)[0][4]
+    here = socket.create_connection(address)
+    local = ':%04X' % here.getsockname()[1]
+    door, = [int(line.split()[2].split(':')[1], 16)
+             for line in open('/proc/self/net/tcp') if line.split()[1].endswith(local)]
+    if ctypes.CDLL(None).unshare(0x40000000) != 0:      # CLONE_NEWNET
+        sys.exit('no second namespace')
+    impostor = socket.create_server(('127.0.0.1', door))
+    impostor.settimeout(0.2)
+    fcntl.ioctl(impostor, 0x8914, struct.pack('16sH14x', b'lo', 1))     # SIOCSIFFLAGS, IFF_UP
+    print(errno.errorcode.get(socket.socket().connect_ex(address)))
+    dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    print(errno.errorcode.get(dns.connect_ex(('127.0.0.1', 53))))
+    try:
+        print(impostor.accept())
+    except TimeoutError:
+        print('nobody came')
+    here.sendall(b'GET /anything?x=1 HTTP/1.1\r\nHost: webserver\r\nConnection: close\r\n\r\n')
+    print(here.recv(15))
+'''
+
+
+@harness.test()
+def another_network(t):
+    """A thread that has gone to another network namespace, where somebody else listens on the door's
+    port: refused, and what was connected before is served as ever."""
+    nameserver.isolate()
+    server, rules = founding(t)
+    out = t.succeed([harness.PYTHON, '-c', IMPOSTOR], rules=rules)
+    t.equal(out.splitlines(), [origin.BODY, 'ECONNREFUSED', 'ECONNREFUSED', 'nobody came',
+                               "b'HTTP/1.1 200 OK'"], 'what the guest saw')
+    server.only_requests(2)
