@@ -86,7 +86,7 @@ static enum name_status find(const char *name, int family, struct name_answer *a
 	if (!hook_awake() || (family != AF_INET && family != AF_INET6))
 		return NAME_OTHER;
 	struct guard guard = guard_enter();
-	enum name_status status = names_find(name, answer);
+	enum name_status status = names_search(name, answer);
 
 	guard_leave(&guard, 0);
 	return status;

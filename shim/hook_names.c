@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * getaddrinfo(3) and getnameinfo(3).
+ * getaddrinfo(3), getaddrinfo_a(3) and getnameinfo(3).
  *
  * The answer for a registry host is built by libc itself: it is asked for the synthetic address in
  * numeric form, with the program's own service and hints. So services, socket types, families,
@@ -18,24 +18,29 @@
 static const struct addrinfo default_hints = {.ai_flags = AI_V4MAPPED | AI_ADDRCONFIG};
 
 /*
- * The address to ask libc for. IPv4 unless the program wants IPv6 or there is none: no program
- * gets to race two families that end in the same place. False: none fits the family.
+ * The addresses to ask libc for, the first of them first. IPv4 unless the program wants IPv6 or
+ * there is none: no program gets to race two families that end in the same place. Only who asks for
+ * all of them in IPv6's clothes (AI_ALL) gets both. Returns how many; 0: none fits the family.
  */
-static bool choose(const struct name_answer *answer, const struct addrinfo *hints,
-		   char text[INET6_ADDRSTRLEN])
+static int choose(const struct name_answer *answer, const struct addrinfo *hints,
+		  char texts[2][INET6_ADDRSTRLEN])
 {
 	bool want6 = hints->ai_family == AF_INET6;
+	bool mapped = want6 && (hints->ai_flags & AI_V4MAPPED);
+	int n = 0;
 
-	if (answer->has4 && (!want6 || (!answer->has6 && (hints->ai_flags & AI_V4MAPPED))))
-		return inet_ntop(AF_INET, &answer->v4, text, INET6_ADDRSTRLEN);
-	if (answer->has6 && hints->ai_family != AF_INET)
-		return inet_ntop(AF_INET6, &answer->v6, text, INET6_ADDRSTRLEN);
+	if (answer->has6 && hints->ai_family != AF_INET && (want6 || !answer->has4))
+		inet_ntop(AF_INET6, &answer->v6, texts[n++], INET6_ADDRSTRLEN);
+	if (answer->has4 && (!want6 || (mapped && (n == 0 || (hints->ai_flags & AI_ALL)))))
+		inet_ntop(AF_INET, &answer->v4, texts[n++], INET6_ADDRSTRLEN);
+	if (n > 0)
+		return n;
 	/* The other family's address: libc then has the hints checked and refuses. */
 	if (answer->has6)
-		inet_ntop(AF_INET6, &answer->v6, text, INET6_ADDRSTRLEN);
+		inet_ntop(AF_INET6, &answer->v6, texts[0], INET6_ADDRSTRLEN);
 	else
-		inet_ntop(AF_INET, &answer->v4, text, INET6_ADDRSTRLEN);
-	return false;
+		inet_ntop(AF_INET, &answer->v4, texts[0], INET6_ADDRSTRLEN);
+	return 0;
 }
 
 /* Make a list for the numeric form look like one for the name. Returns 0 or an EAI_* value. */
@@ -54,6 +59,15 @@ static int dress(struct addrinfo *list, const struct addrinfo *hints, const char
 	return 0;
 }
 
+/* The entries of a list are blocks of their own in glibc, so that lists can be joined. */
+static void append(struct addrinfo **list, struct addrinfo *more)
+{
+	while (*list)
+		list = &(*list)->ai_next;
+	*list = more;
+}
+
+/* `result` is set on success only, as libc does. */
 static int answer_with(const struct name_answer *answer, const char *service,
 		       const struct addrinfo *hints, struct addrinfo **result)
 {
@@ -65,64 +79,134 @@ static int answer_with(const struct name_answer *answer, const char *service,
 	    .ai_socktype = hints->ai_socktype,
 	    .ai_protocol = hints->ai_protocol,
 	};
-	char text[INET6_ADDRSTRLEN];
-	bool fits = choose(answer, hints, text);
-	int rc = real.getaddrinfo(text, service, &numeric, result);
+	char texts[2][INET6_ADDRSTRLEN];
+	struct addrinfo *list = NULL, *more;
+	int n = choose(answer, hints, texts);
+	int rc = real.getaddrinfo(texts[0], service, &numeric, &list);
 
-	if (rc == 0)
-		rc = dress(*result, hints, answer->canonical);
-	else if (!fits && (rc == EAI_ADDRFAMILY || rc == EAI_NONAME))
+	if (n == 0 && rc == EAI_ADDRFAMILY)
 		return EAI_NODATA;
-	else
-		return rc;
 	if (rc != 0)
-		freeaddrinfo(*result);
+		return rc;
+	if (n > 1) {
+		numeric.ai_flags &= ~AI_CANONNAME; /* one entry has it */
+		rc = real.getaddrinfo(texts[1], service, &numeric, &more);
+		if (rc == 0)
+			append(&list, more);
+	}
+	if (rc == 0)
+		rc = dress(list, hints, answer->canonical);
+	if (rc == 0)
+		*result = list;
+	else
+		freeaddrinfo(list);
 	return rc;
+}
+
+/* The answer for a registry host, for `*rc`. False: it is none. errno is untouched on success. */
+static bool answer_mesh(const char *node, const char *service, const struct addrinfo *hints,
+			struct addrinfo **result, int *rc)
+{
+	struct name_answer answer;
+	enum name_status status;
+
+	if (!hook_awake() || (hints && (hints->ai_flags & AI_NUMERICHOST)))
+		return false;
+	struct guard guard = guard_enter();
+
+	status = names_search(node, &answer);
+	guard_leave(&guard, 0);
+	if (status == NAME_OTHER)
+		return false;
+	*rc = EAI_MEMORY;
+	if (status == NAME_MESH)
+		*rc = answer_with(&answer, service, hints ? hints : &default_hints, result);
+	if (*rc == 0)
+		errno = guard.errno_before;
+	return true;
 }
 
 int hook_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		     struct addrinfo **result)
 {
-	struct name_answer answer;
-	enum name_status status = NAME_OTHER;
+	int rc;
 
 	if (!real.getaddrinfo)
 		libc_bind();
-	if (hook_awake() && !(hints && (hints->ai_flags & AI_NUMERICHOST))) {
-		struct guard guard = guard_enter();
-
-		status = names_find(node, &answer);
-		guard_leave(&guard, 0);
-	}
-	if (status == NAME_OTHER)
-		return real.getaddrinfo(node, service, hints, result);
-	if (status == NAME_FAILED)
-		return EAI_MEMORY;
-	int saved = errno;
-	int rc = answer_with(&answer, service, hints ? hints : &default_hints, result);
-
-	if (rc == 0)
-		errno = saved;
-	return rc;
+	if (answer_mesh(node, service, hints, result, &rc))
+		return rc;
+	return real.getaddrinfo(node, service, hints, result);
 }
 EXPORT(getaddrinfo)
+
+/*
+ * getaddrinfo_a(3) calls libc's own getaddrinfo on a thread of libc's own, where no hook sees it.
+ * Requests for registry hosts are answered before it is called and not among those that it gets;
+ * it may get none, and then does what it does when all is done: return, or notify at once.
+ *
+ * An answered request is one like any other that has ended: gai_error(3) reads its __return,
+ * gai_suspend(3) and gai_cancel(3) find it in no queue.
+ */
+static int submit(int mode, struct gaicb *list[], int n, struct gaicb *rest[],
+		  struct sigevent *event)
+{
+	for (int i = 0; i < n; i++) {
+		struct gaicb *request = list[i];
+		int rc;
+
+		rest[i] = request;
+		if (!request || !answer_mesh(request->ar_name, request->ar_service,
+					     request->ar_request, &request->ar_result, &rc))
+			continue;
+		request->__return = rc;
+		rest[i] = NULL;
+	}
+	return real.getaddrinfo_a(mode, rest, n, event);
+}
+
+#define FEW_REQUESTS 32
+
+int hook_getaddrinfo_a(int mode, struct gaicb *list[], int n, struct sigevent *event)
+{
+	struct gaicb *few[FEW_REQUESTS];
+	struct gaicb **rest = few;
+	int rc;
+
+	if (!real.getaddrinfo_a)
+		libc_bind();
+	if (!real.getaddrinfo_a) { /* a libc before 2.34, which has it in a library of its own */
+		errno = ENOSYS;
+		return EAI_SYSTEM;
+	}
+	if (!hook_awake() || n <= 0 || (mode != GAI_WAIT && mode != GAI_NOWAIT))
+		return real.getaddrinfo_a(mode, list, n, event);
+	if (n > FEW_REQUESTS)
+		rest = calloc((size_t)n, sizeof(struct gaicb *));
+	if (!rest)
+		return EAI_MEMORY;
+	rc = submit(mode, list, n, rest, event);
+	if (rest != few)
+		free(rest);
+	return rc;
+}
+EXPORT(getaddrinfo_a)
 
 /* As libc does with its own answers: the service first, then the name. */
 static int name_the_host(const struct sockaddr *addr, socklen_t len, const char *name, char *host,
 			 socklen_t hostlen, char *serv, socklen_t servlen, int flags)
 {
 	char numeric[NI_MAXHOST];
+	bool nameless = !name && (flags & NI_NAMEREQD);
 	/* This also has libc check family, length and flags. */
-	int rc = real.getnameinfo(addr, len, numeric, sizeof(numeric), serv, servlen,
-				  (flags & ~NI_NAMEREQD) | NI_NUMERICHOST);
+	int rc = real.getnameinfo(addr, len, numeric, sizeof(numeric), nameless ? NULL : serv,
+				  servlen, (flags & ~NI_NAMEREQD) | NI_NUMERICHOST);
 
+	if (rc == 0 && nameless)
+		return EAI_NONAME;
 	if (rc != 0)
 		return rc;
-	if (!name) {
-		if (flags & NI_NAMEREQD)
-			return EAI_NONAME;
+	if (!name)
 		name = numeric;
-	}
 	if (strlen(name) >= hostlen)
 		return EAI_OVERFLOW;
 	memcpy(host, name, strlen(name) + 1);

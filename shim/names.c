@@ -2,9 +2,11 @@
 #include "shim/names.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
 
 #include "shim/mesh.h"
+#include "shim/search.h"
 
 /* Every form that getaddrinfo(3) takes for an address, inet_aton(3)'s and scopes included. */
 static bool is_numeric(const char *node)
@@ -14,8 +16,15 @@ static bool is_numeric(const char *node)
 	return strchr(node, ':') || inet_aton(node, &ignored);
 }
 
-enum name_status names_find(const char *node, struct name_answer *answer)
+static bool lookup(const struct rules *rules, const char *name, struct name_answer *answer)
 {
+	return registry_lookup(rules, name, &answer->v4, &answer->has4, &answer->v6, &answer->has6,
+			       answer->canonical);
+}
+
+static enum name_status find(const char *node, bool search, struct name_answer *answer)
+{
+	char found[REGISTRY_NAME_MAX + 1];
 	enum name_status status = NAME_OTHER;
 
 	if (!node || !*node || strlen(node) > REGISTRY_NAME_MAX + 1 || is_numeric(node))
@@ -25,12 +34,29 @@ enum name_status names_find(const char *node, struct name_answer *answer)
 	/* Without rules no name is known; what the program then dials is refused. */
 	if (!rules)
 		return NAME_OTHER;
-	if (registry_lookup(rules, node, &answer->v4, &answer->has4, &answer->v6, &answer->has6,
-			    answer->canonical))
+	const char *name = node;
+
+	if (search && !registry_has(rules, name) && search_find(rules, name, found))
+		name = found;
+	if (lookup(rules, name, answer))
 		status = NAME_MESH;
-	else if (rules_find_host(rules, node))
+	else if (registry_has(rules, name))
 		status = NAME_FAILED;
 	mesh_rules_unref(rules);
+	return status;
+}
+
+enum name_status names_find(const char *name, struct name_answer *answer)
+{
+	return find(name, false, answer);
+}
+
+enum name_status names_search(const char *node, struct name_answer *answer)
+{
+	int saved = errno;
+	enum name_status status = find(node, true, answer);
+
+	errno = saved;
 	return status;
 }
 

@@ -30,8 +30,12 @@ struct name_answer {
 	char canonical[REGISTRY_NAME_MAX + 1];
 };
 
-/* Look up a node name. NULL, empty and numeric ones are NAME_OTHER without a look at the rules. */
-enum name_status names_find(const char *node, struct name_answer *answer);
+/* Look up a name as it is. NULL, empty and numeric ones are NAME_OTHER without a look at the
+ * rules. */
+enum name_status names_find(const char *name, struct name_answer *answer);
+
+/* The same for a name that a program gives to libc, which may stand for another: search.h. */
+enum name_status names_search(const char *node, struct name_answer *answer);
 
 /*
  * The registry host behind a synthetic address. NAME_MESH and its name; NAME_FAILED: a synthetic

@@ -32,6 +32,8 @@ static unsigned name_hash(const void *name, size_t len)
 #define uthash_nonfatal_oom(entry)     ((void)(entry)) /* seen by its hh.tbl staying NULL */
 #include <uthash.h>
 
+#include "rules/ascii.h"
+#include "rules/hostname.h"
 #include "shim/address.h"
 #include "shim/dns_message.h"
 #include "shim/thread.h"
@@ -98,20 +100,30 @@ bool registry_is_synthetic(const struct sockaddr *addr, socklen_t len)
 
 /* ---- names ------------------------------------------------------------------------------ */
 
-/* Lower case, without one trailing dot. False: no host name has this length. */
+/* Labels of letters, digits, hyphens and underscores, as res_hnok(3) has them. What AI_IDN is to
+ * convert may be under a wildcard, too. */
+static bool is_host_name(const char *name)
+{
+	size_t label = 0;
+
+	if (*name == '-')
+		return false;
+	for (; *name; name++) {
+		label = *name == '.' ? 0 : label + 1;
+		if (label > 63 || (label == 0 && (name[1] == '.' || !name[1])))
+			return false;
+		if (!ascii_is_alnum(*name) && !strchr("-_.", *name) && !((unsigned char)*name & 0x80))
+			return false;
+	}
+	return true;
+}
+
+/* Lower case, without one trailing dot. False: no host name looks like that. */
 static bool canonicalize(const char *name, char canonical[REGISTRY_NAME_MAX + 1])
 {
-	size_t len = strlen(name);
+	size_t len = hostname_normalize(name, strlen(name), canonical);
 
-	if (len > 0 && name[len - 1] == '.')
-		len--;
-	if (len == 0 || len > REGISTRY_NAME_MAX)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		canonical[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A')
-								       : name[i]);
-	canonical[len] = '\0';
-	return true;
+	return len > 0 && canonical[0] != '.' && is_host_name(canonical);
 }
 
 /* The free slot nearest above the name's hash, in one half of the range; 0 if that is full. */
@@ -228,7 +240,8 @@ bool registry_lookup(const struct rules *rules, const char *name, struct in_addr
 
 	thread_block_signals(&signals);
 	pthread_mutex_lock(&lock);
-	unsigned slot = take_slot(canonical, host->wildcard);
+	/* However an exact host is spelt (rules.h, rules_find_host()), its address is one. */
+	unsigned slot = take_slot(host->wildcard ? canonical : host->name, host->wildcard);
 
 	pthread_mutex_unlock(&lock);
 	thread_restore_signals(&signals);
@@ -239,6 +252,13 @@ bool registry_lookup(const struct rules *rules, const char *name, struct in_addr
 	*v6 = slot_v6(slot);
 	*has4 = *has6 = true;
 	return true;
+}
+
+bool registry_has(const struct rules *rules, const char *name)
+{
+	char canonical[REGISTRY_NAME_MAX + 1];
+
+	return canonicalize(name, canonical) && rules_find_host(rules, canonical);
 }
 
 /* ---- the way back ----------------------------------------------------------------------- */
@@ -281,7 +301,8 @@ static bool reverse_explicit(const struct rules *rules, const struct in6_addr *i
 			best_prefix = block->prefix;
 		}
 	}
-	return best && canonicalize(best->name, name);
+	/* The name of a wildcard host is its own pattern here. */
+	return best && hostname_normalize(best->name, strlen(best->name), name) > 0;
 }
 
 static bool reverse(const struct rules *rules, const struct in6_addr *ip,

@@ -35,6 +35,10 @@ int registry_update(const struct rules *rules);
 bool registry_lookup(const struct rules *rules, const char *name, struct in_addr *v4, bool *has4,
 		     struct in6_addr *v6, bool *has6, char canonical[REGISTRY_NAME_MAX + 1]);
 
+/* Whether a name is a registry name, with an address or without. Not what no resolver would ask
+ * for: empty labels, long ones, white space. */
+bool registry_has(const struct rules *rules, const char *name);
+
 /* The name behind an address (IPv4, IPv6, v4-mapped): a synthetic address that was given to it, or
  * an explicit one (CIDR blocks included). False: none. */
 bool registry_reverse(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
