@@ -8,6 +8,7 @@ import re
 
 import harness
 import mesh
+import origin
 from machine import Machine
 
 EAI_NONAME, EAI_NODATA = -2, -5
@@ -166,3 +167,115 @@ def getaddrinfo_a(t):
     t.contains(wanted, '240.240.', 'what is expected')
     machine.write('hosts', HOSTS)
     t.equal(t.succeed(argv, rules=path), wanted, 'what the guest saw')
+
+
+# --- names that stand for others --------------------------------------------
+
+@harness.test()
+def search(t):
+    """A name finds what libc's resolver would make of it, by resolv.conf and its variables; a final
+    dot says that it is whole."""
+    def host(name):
+        return mesh.service(1, name=name, host=name)
+    path = t.rules(mesh.rule_set([host('web.ns.svc.cluster.local'), host('*.corp.example'),
+                                  host('api'), host(mesh.HOST)]))
+    machine = Machine(t, hosts=HOSTS + '192.0.2.81 fax printer # in the hall\n',
+                      **{'resolv.conf': 'search ns.svc.cluster.local corp.example\n'})
+    t.file('aliases', f'hub {mesh.HOST}\n')
+    none = str(EAI_NONAME)
+
+    def same(name, other, **env):
+        found = ask(t, path, [name, other], env=env)
+        for family in ('2', '10'):
+            t.check(found[other, family].startswith(('240.240.', '2001:2:')), f'{other}: {found}')
+            t.equal(found[name, family], found[other, family], f'{name} for {other}, {family}')
+
+    def real(name, address=none, **env):
+        t.equal(ask(t, path, [name], env=env)[name, '2'], address, f'the address of {name}')
+
+    same('web', 'web.ns.svc.cluster.local')
+    same('Web.NS.svc.cluster.local.', 'web.ns.svc.cluster.local')
+    same(mesh.HOST + '.', mesh.HOST)
+    same(mesh.HOST + '.ns.svc.cluster.local', mesh.HOST)
+    same('api.ns.svc.cluster.local.', 'api')
+    same('intranet', 'intranet.corp.example')
+    real('web.')
+    real('web.svc.cluster.local')
+    real('api.corp.example.', ask(t, path, ['api.corp.example'])['api.corp.example', '2'])
+    real('www.debian.org')
+    real('localhost', '127.0.0.1')
+    real('printer', '192.0.2.81')
+    real('hub.')
+    same('hub', mesh.HOST, HOSTALIASES=str(t.dir / 'aliases'))
+    same('web.ns', 'web.ns.svc.cluster.local', LOCALDOMAIN='svc.cluster.local')
+    real('web', LOCALDOMAIN='elsewhere.test')
+    machine.write('resolv.conf', 'domain corp.example\n')
+    real('web', ask(t, path, ['web.corp.example'])['web.corp.example', '2'])
+    machine.write('resolv.conf', 'search svc.cluster.local\noptions ndots:5\n')
+    same('web.ns', 'web.ns.svc.cluster.local')
+    # The canonical name is the one that was found, the whole way.
+    out = t.succeed([harness.PYTHON, '-c', 'import socket; print(socket.getaddrinfo('
+                     '"WEB.ns", 80, flags=socket.AI_CANONNAME)[0][3], socket.getfqdn("web.ns"), '
+                     'socket.gethostbyname_ex("web.ns")[0])'], rules=path)
+    t.equal(out.split(), ['web.ns.svc.cluster.local'] * 3, 'canonical names')
+
+
+@harness.test()
+def search_end_to_end(t):
+    """The request goes where the host that was found is routed, whatever its Host says."""
+    Machine(t, **{'resolv.conf': 'search ns.svc.cluster.local\n'})
+    server = origin.Nginx(t)
+    path = t.rules(mesh.unchanged(server.port, t.pki.cert('ca'), host='web.ns.svc.cluster.local'))
+    for host in ('web', 'web.ns.svc.cluster.local.', 'WEB'):
+        out = t.succeed([t.tool('curl'), '-sS', '--noproxy', '*', f'http://{host}/anything'],
+                        rules=path)
+        t.equal(out, origin.BODY + '\n', f'the answer for {host}')
+
+
+@harness.test()
+def short_names_of_services(t):
+    """With a namespace, every form of a service's name is one host, at one address."""
+    text = mesh.rule_set([mesh.service(1, host='web.ns.svc.cluster.local')],
+                         mesh='meshConfig = { workload = { namespace = "ns"; }; };\n')
+    forms = ['web', 'web.ns', 'web.ns.svc', 'web.ns.svc.cluster.local', 'WEB.ns.svc.cluster.local.']
+    found = ask(t, t.rules(text), forms)
+    for family in ('2', '10'):
+        t.equal(len({found[form, family] for form in forms}), 1, f'addresses: {found}')
+    t.check(found['web', '2'].startswith('240.240.'), f'{found}')
+
+
+# --- when something is missing ----------------------------------------------
+
+@harness.test(timeout=60)
+def memory(t):
+    """Each allocation fails in turn: an error that programs know, or the address as ever."""
+    if t.san:
+        raise harness.Skip('the allocator is the sanitizer\'s')
+    Machine(t, hosts=HOSTS + '192.0.2.1 both.test\n')
+    out = t.succeed([t.guest('guest_names_scarce'), 'memory', 'both.test', 'wild.test'],
+                    rules=rules(t), env={'MESHSHIM_LOG': str(t.dir / 'log')})
+    t.equal(out.count('many allocations'), 2, 'rounds')
+
+
+@harness.test()
+def descriptors(t):
+    """No descriptor is to be had: what is known is answered, the rest an error that programs know."""
+    Machine(t, hosts=HOSTS + '192.0.2.1 both.test\n')
+    t.succeed([t.guest('guest_names_scarce'), 'descriptors', 'both.test', 'wild.test'],
+              rules=rules(t), env={'MESHSHIM_LOG': str(t.dir / 'log')})
+
+
+@harness.test(cases=['broken', 'missing', 'empty'])
+def no_rules(t, how):
+    """Rules that cannot be loaded: names give errors that programs know, and numbers are numbers."""
+    path = t.dir / 'broken.cfg'
+    if how != 'missing':
+        t.file('broken.cfg', 'serviceEntries = ( {' if how == 'broken' else '')
+    machine = Machine(t, hosts=HOSTS)
+    log = {'MESHSHIM_LOG': str(t.dir / 'log')}
+    argv = [t.guest('guest_names_scarce'), 'codes']
+    t.succeed([*argv, 'other.test', 'wild.test'], rules=path, env=log)
+    t.succeed([*argv, 'no.such.name', 'wild.test'], rules=path, env=log)
+    machine.write('nsswitch.conf', 'hosts: dns\n')
+    machine.write('resolv.conf', 'nameserver 192.0.2.77\n')
+    t.succeed([*argv, 'no.such.name', 'wild.test'], rules=path, env=log)
