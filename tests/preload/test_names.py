@@ -5,6 +5,7 @@ runs without the library, row by row."""
 
 import itertools
 import re
+import subprocess
 
 import harness
 import mesh
@@ -242,6 +243,30 @@ def short_names_of_services(t):
     for family in ('2', '10'):
         t.equal(len({found[form, family] for form in forms}), 1, f'addresses: {found}')
     t.check(found['web', '2'].startswith('240.240.'), f'{found}')
+
+
+
+@harness.test()
+def reload(t):
+    """Threads ask while rules come and go: hosts are added, reordered and taken away, and a host has
+    the same address all the time and in every process."""
+    def write(*hosts):
+        entries = [mesh.service(1, name=host, host=host) for host in hosts]
+        t.file('new.cfg', mesh.rule_set(entries)).rename(path)
+        return entries
+
+    Machine(t, hosts=HOSTS)
+    path = t.dir / 'mesh.cfg'
+    write('stable.test', 'gone.test')
+    child = t.start([t.guest('guest_names_crowd'), 'stable.test', 'a.test', 'z.test'], rules=path,
+                    stdout=subprocess.PIPE)
+    t.equal(child.stdout.readline(), b'a.test?\n', 'the first question')
+    write('z1.test', 'stable.test', 'gone.test', *[f'h{i}.test' for i in range(200)], 'a.test')
+    t.equal(child.stdout.readline(), b'z.test?\n', 'the second question')
+    write('z.test', 'stable.test', 'a.test')
+    address = child.stdout.read().decode().strip()
+    t.equal(child.wait(20), 0, 'exit status')
+    t.equal(ask(t, path, ['stable.test'])['stable.test', '2'], address, 'in another process')
 
 
 # --- when something is missing ----------------------------------------------

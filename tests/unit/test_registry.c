@@ -219,6 +219,63 @@ START_TEST(no_address_for_two_names)
 }
 END_TEST
 
+/* However a service is spelt, it is one host (meshConfig.workload.namespace). */
+START_TEST(spellings_of_one_host)
+{
+	static const char *const forms[] = {"web", "web.ns", "web.ns.svc", "WEB.ns.svc.",
+					    "web.ns.svc.cluster.local"};
+	struct rules *rules = rules_of("meshConfig = { workload = { namespace = \"ns\"; }; };\n"
+				       ENTRIES(ENTRY("w", "\"web.ns.svc.cluster.local\"",
+						     "endpoints = ( { address = \"127.0.0.1\"; } );")));
+	struct in_addr first = {0};
+
+	registry_update(rules);
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		ck_assert_msg(lookup(rules, forms[i]), "%s", forms[i]);
+		if (i == 0)
+			first = v4;
+		ck_assert_uint_eq(v4.s_addr, first.s_addr);
+	}
+	ck_assert_int_eq(decide(rules, text4(), 80).to, ROUTE_BRIDGE);
+	rules_unref(rules);
+}
+END_TEST
+
+START_TEST(what_is_no_host_name)
+{
+	static const char *const wrong[] = {"alpha.test..", "alpha..test", ".alpha.test", ".wild.test",
+					    "a..wild.test", "a b.wild.test", "-a.wild.test",
+					    "a.wild.test\n",
+					    "0123456789012345678901234567890123456789012345678901234567"
+					    "890123.wild.test"};
+	struct rules *rules = rules_of(ENTRIES(PLAIN ", " WILDCARD));
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		ck_assert_msg(!lookup(rules, wrong[i]), "%s", wrong[i]);
+		ck_assert_msg(!registry_has(rules, wrong[i]), "%s", wrong[i]);
+	}
+	ck_assert(lookup(rules, "a_b.wild.test"));
+	ck_assert(lookup(rules, "b\xc3\xbc" "cher.wild.test")); /* AI_IDN */
+	ck_assert(registry_has(rules, "Alpha.test."));
+	rules_unref(rules);
+}
+END_TEST
+
+/* A pattern is a name only here: connections to its block have to be recognised. */
+START_TEST(wildcard_with_addresses)
+{
+	struct rules *rules = rules_of(ENTRIES(STATIC_ENTRY("w", "\"*.wild.test\"",
+							    "addresses = [ \"10.60.0.0/16\" ];")));
+	char name[REGISTRY_NAME_MAX + 1];
+
+	registry_update(rules);
+	ck_assert(reverse(rules, "10.60.1.2", name));
+	ck_assert_str_eq(name, "*.wild.test");
+	ck_assert_int_eq(decide(rules, "10.60.1.2", 80).to, ROUTE_BRIDGE);
+	rules_unref(rules);
+}
+END_TEST
+
 START_TEST(explicit_addresses)
 {
 	struct rules *rules = rules_of(ENTRIES(FIXED ", " BLOCK));
@@ -424,6 +481,9 @@ Suite *registry_suite(void)
 	tcase_add_test(names, addresses_do_not_depend_on_history);
 	tcase_add_test(names, names_under_a_wildcard);
 	tcase_add_test(names, no_address_for_two_names);
+	tcase_add_test(names, spellings_of_one_host);
+	tcase_add_test(names, what_is_no_host_name);
+	tcase_add_test(names, wildcard_with_addresses);
 	tcase_add_test(names, explicit_addresses);
 	tcase_add_test(names, narrowest_block_wins);
 	tcase_add_test(names, synthetic_ranges);
