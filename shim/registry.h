@@ -7,6 +7,9 @@
  * name with open probing, exact hosts in strcmp order first, so that processes that read the same
  * rules agree; names under wildcard hosts take theirs, out of the upper half of the range, when
  * they are first looked up. An address once given stays with its name for the life of the process.
+ * So processes can disagree about a host only where its hash collides with another's (among 100
+ * hosts in one rule set of seven) and one of them got the hosts by a reload, or wildcard names
+ * in another order. Never does one address stand for two hosts in one process.
  *
  * Threads: any. Own lock, a leaf; signals blocked while held. errno is preserved.
  */
