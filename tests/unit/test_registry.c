@@ -241,13 +241,13 @@ START_TEST(spellings_of_one_host)
 }
 END_TEST
 
+#define LABEL_64 "0123456789012345678901234567890123456789012345678901234567890123"
+
 START_TEST(what_is_no_host_name)
 {
-	static const char *const wrong[] = {"alpha.test..", "alpha..test", ".alpha.test", ".wild.test",
-					    "a..wild.test", "a b.wild.test", "-a.wild.test",
-					    "a.wild.test\n",
-					    "0123456789012345678901234567890123456789012345678901234567"
-					    "890123.wild.test"};
+	static const char *const wrong[] = {"alpha.test..", "alpha..test",   ".alpha.test",
+					    ".wild.test",   "a..wild.test",  "a b.wild.test",
+					    "-a.wild.test", "a.wild.test\n", LABEL_64 ".wild.test"};
 	struct rules *rules = rules_of(ENTRIES(PLAIN ", " WILDCARD));
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
