@@ -7,6 +7,7 @@
  * flags and their errors are libc's, and freeaddrinfo(3) needs no hook.
  */
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,41 @@ static int answer_with(const struct name_answer *answer, const char *service,
 	return rc;
 }
 
+/*
+ * AI_IDN: the name as libc is about to convert it, by the same library and function. NULL: there is
+ * nothing to convert, or no way to; libc will say so. To be freed.
+ */
+static char *to_ascii(const char *node)
+{
+	int (*convert)(const char *from, char **to, int flags);
+	const char *letter = node;
+	char *ascii = NULL;
+
+	while (*letter && !((unsigned char)*letter & 0x80))
+		letter++;
+	if (!*letter)
+		return NULL;
+	void *library = dlopen("libidn2.so.0", RTLD_LAZY | RTLD_LOCAL);
+
+	if (!library)
+		return NULL;
+	convert = (__typeof__(convert))dlsym(library, "idn2_lookup_ul");
+	if (!convert || convert(node, &ascii, 0) != 0)
+		ascii = NULL;
+	dlclose(library);
+	return ascii;
+}
+
+static enum name_status find(const char *node, const struct addrinfo *hints,
+			     struct name_answer *answer)
+{
+	char *ascii = node && hints && (hints->ai_flags & AI_IDN) ? to_ascii(node) : NULL;
+	enum name_status status = names_search(ascii ? ascii : node, answer);
+
+	free(ascii);
+	return status;
+}
+
 /* The answer for a registry host, for `*rc`. False: it is none. errno is untouched on success. */
 static bool answer_mesh(const char *node, const char *service, const struct addrinfo *hints,
 			struct addrinfo **result, int *rc)
@@ -114,7 +150,7 @@ static bool answer_mesh(const char *node, const char *service, const struct addr
 		return false;
 	struct guard guard = guard_enter();
 
-	status = names_search(node, &answer);
+	status = find(node, hints, &answer);
 	guard_leave(&guard, 0);
 	if (status == NAME_OTHER)
 		return false;

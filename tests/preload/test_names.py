@@ -3,6 +3,7 @@
 other names and addresses are what they are without the library. Both are said by libc itself, in
 runs without the library, row by row."""
 
+import ctypes.util
 import itertools
 import re
 import subprocess
@@ -219,6 +220,26 @@ def search(t):
                      '"WEB.ns", 80, flags=socket.AI_CANONNAME)[0][3], socket.getfqdn("web.ns"), '
                      'socket.gethostbyname_ex("web.ns")[0])'], rules=path)
     t.equal(out.split(), ['web.ns.svc.cluster.local'] * 3, 'canonical names')
+
+
+@harness.test()
+def international_names(t):
+    """With AI_IDN libc converts a name before it asks; what comes out may be a registry host."""
+    if not ctypes.util.find_library('idn2'):
+        raise harness.Skip('libidn2 is not installed')
+    path = t.rules(mesh.rule_set([mesh.service(1, host='xn--bcher-kva.test')]))
+    Machine(t, hosts=HOSTS + '192.0.2.1 xn--bcher-kva.test\n')
+    script = """if 1:
+        import socket, sys
+        for name in sys.argv[1:]:
+            # As bytes: Python would convert a text by itself.
+            print(socket.getaddrinfo(name.encode(), 80, socket.AF_INET, socket.SOCK_STREAM, 0,
+                                     0x40)[0][4][0])"""
+    argv = [harness.PYTHON, '-c', script, 'xn--bcher-kva.test', 'b\u00fccher.test',
+            'B\u00dcCHER.test']
+    t.equal(set(t.succeed(argv).split()), {'192.0.2.1'}, 'without the library')
+    found = set(t.succeed(argv, rules=path).split())
+    t.check(len(found) == 1 and found.pop().startswith('240.240.'), 'the address under it')
 
 
 @harness.test()
