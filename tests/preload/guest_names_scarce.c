@@ -21,7 +21,7 @@ static long left = -1;	   /* allocations until one fails; -1: none does */
 static bool from_there_on; /* or this one only */
 static bool failed;
 
-static bool may_allocate(void)
+__attribute__((unused)) static bool may_allocate(void)
 {
 	if (left < 0)
 		return true;
@@ -41,6 +41,7 @@ void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *memory, size_t size);
 
+#ifndef __SANITIZE_ADDRESS__ /* which has an allocator of its own; "memory" is not run then */
 #pragma GCC visibility push(default)
 void *malloc(size_t size)
 {
@@ -57,6 +58,7 @@ void *realloc(void *memory, size_t size)
 	return may_allocate() ? __libc_realloc(memory, size) : NULL;
 }
 #pragma GCC visibility pop
+#endif
 
 /* ---- questions ---------------------------------------------------------------------------- */
 

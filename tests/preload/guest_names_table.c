@@ -159,6 +159,15 @@ static void table_flags(const char *node)
 
 /* ---- gethostby* --------------------------------------------------------------------------- */
 
+/* glibc puts them where the buffer begins, aligned or not. */
+static const char *pointer_at(char **pointers, int i)
+{
+	const char *pointer;
+
+	memcpy(&pointer, (const char *)pointers + (size_t)i * sizeof(pointer), sizeof(pointer));
+	return pointer;
+}
+
 static void put_hostent(const struct hostent *host)
 {
 	char text[INET6_ADDRSTRLEN];
@@ -170,10 +179,11 @@ static void put_hostent(const struct hostent *host)
 	if (errno)
 		printf(" errno %d", errno);
 	printf(" \"%s\" %d %d", host->h_name, host->h_addrtype, host->h_length);
-	for (char **address = host->h_addr_list; *address; address++)
-		printf(" %s", inet_ntop(host->h_addrtype, *address, text, sizeof(text)));
-	for (char **alias = host->h_aliases; *alias; alias++)
-		printf(" also \"%s\"", *alias);
+	for (int i = 0; pointer_at(host->h_addr_list, i); i++)
+		printf(" %s", inet_ntop(host->h_addrtype, pointer_at(host->h_addr_list, i), text,
+					sizeof(text)));
+	for (int i = 0; pointer_at(host->h_aliases, i); i++)
+		printf(" also \"%s\"", pointer_at(host->h_aliases, i));
 }
 
 /* A function ending in _r with buffers that grow, as programs call them: at each size either

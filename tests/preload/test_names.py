@@ -247,6 +247,7 @@ def search_end_to_end(t):
     """The request goes where the host that was found is routed, whatever its Host says."""
     Machine(t, **{'resolv.conf': 'search ns.svc.cluster.local\n'})
     server = origin.Nginx(t)
+    t.needs([t.tool('curl'), '-s', f'http://127.0.0.1:{server.plain_port}/'])
     path = t.rules(mesh.unchanged(server.port, t.pki.cert('ca'), host='web.ns.svc.cluster.local'))
     for host in ('web', 'web.ns.svc.cluster.local.', 'WEB'):
         out = t.succeed([t.tool('curl'), '-sS', '--noproxy', '*', f'http://{host}/anything'],
