@@ -37,12 +37,28 @@ static bool find_pointer(const struct dns_question *question, struct dns_reply *
 	return false;
 }
 
+/*
+ * A client appends search domains by itself, and what it asks for first may stand for a host of ours
+ * (search.h). The final dot says that there is nothing left to append.
+ */
+static enum name_status look_up(const char *host, struct name_answer *found)
+{
+	char whole[REGISTRY_NAME_MAX + 2];
+	size_t len = strlen(host);
+
+	if (len > REGISTRY_NAME_MAX)
+		return NAME_OTHER;
+	memcpy(whole, host, len);
+	memcpy(whole + len, ".", 2);
+	return names_search(whole, found);
+}
+
 static bool find_addresses(const struct dns_question *question, struct dns_reply *reply)
 {
 	struct name_answer found;
 	bool any = question->type == DNS_ANY;
 
-	switch (names_find(host_of(question), &found)) {
+	switch (look_up(host_of(question), &found)) {
 	case NAME_MESH:
 		reply->has4 = found.has4 && (any || question->type == DNS_A);
 		reply->has6 = found.has6 && (any || question->type == DNS_AAAA);

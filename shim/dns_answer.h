@@ -3,7 +3,8 @@
  * What the registry says to the query of a program that has a resolver of its own: what the hook on
  * getaddrinfo(3) would say, as a DNS message.
  *
- *   A, AAAA, ANY   the addresses of names_find(); none of that family: NOERROR without records
+ *   A, AAAA, ANY   the addresses of names_search(), which knows the host with the first search
+ *                  domain behind it too; none of that family: NOERROR without records
  *   CNAME          NOERROR without records
  *   SVCB, HTTPS    the same, since their hints would lead around the mesh; also for the names
  *                  _port._scheme.host that RFC 9460 makes

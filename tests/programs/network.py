@@ -88,7 +88,7 @@ class Network:
 
     def prepare_files(self, t):
         namespace.keep_mounts()
-        for path, text in (('/etc/resolv.conf', f'nameserver {WORLD}\n'),
+        for path, text in (('/etc/resolv.conf', f'nameserver {WORLD}\nsearch corp.test\n'),
                            ('/etc/nsswitch.conf', 'hosts: files dns\n')):
             if not os.path.exists(path):
                 raise harness.Skip(f'there is no {path}')

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dns_packets.h"
@@ -41,6 +42,23 @@ START_TEST(addresses)
 	ck_assert_int_eq(ask("alpha.test.corp.example", DNS_A), -1);
 	ck_assert_int_eq(ask("", DNS_A), -1);
 	ck_assert_int_eq(ask("127.0.0.1", DNS_A), -1);
+}
+END_TEST
+
+/* What a resolver with a search domain asks for first; resolv.conf(5) has the variable. */
+START_TEST(search_domain)
+{
+	struct name_answer found;
+
+	ck_assert_int_eq(setenv("LOCALDOMAIN", "corp.example other.example", 1), 0);
+	ck_assert_int_eq(names_find("alpha.test", &found), NAME_MESH);
+	ck_assert_int_eq(ask("alpha.test.CORP.example", DNS_A), 1);
+	ck_assert_mem_eq(reply + 12 + 29 + 12, &found.v4, 4);
+	ck_assert_int_eq(ask("alpha.test.corp.example", DNS_HTTPS), 0);
+	ck_assert_int_eq(ask("alpha.test.other.example", DNS_A), -1);
+	ck_assert_int_eq(ask("beta.test.corp.example", DNS_A), -1);
+	ck_assert_int_eq(ask("corp.example", DNS_A), -1);
+	unsetenv("LOCALDOMAIN");
 }
 END_TEST
 
@@ -117,6 +135,7 @@ Suite *dns_answer_suite(void)
 
 	tcase_add_checked_fixture(tcase, dns_rules_begin, dns_rules_end);
 	tcase_add_test(tcase, addresses);
+	tcase_add_test(tcase, search_domain);
 	tcase_add_test(tcase, other_types);
 	tcase_add_test(tcase, pointers);
 	tcase_add_test(tcase, unknown_edns_version);
