@@ -57,6 +57,11 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) long hook_syscall
 	case SYS_recvmmsg:
 		return hook_recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d,
 				     (struct timespec *)e);
+	case SYS_execve:
+		return hook_execve((const char *)a, (char *const *)b, (char *const *)c);
+	case SYS_execveat:
+		return hook_execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d,
+				     (int)e);
 	default:
 		return real.syscall(number, a, b, c, d, e, f);
 	}

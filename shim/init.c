@@ -6,6 +6,7 @@
  * starts at the first connection to a registry host. There is no destructor: a thread may still be
  * at work.
  */
+#include "shim/follow.h"
 #include "shim/fork.h"
 #include "shim/libc.h"
 #include "shim/mesh.h"
@@ -19,4 +20,5 @@ __attribute__((constructor)) static void start(void)
 		return;
 	process_own();
 	fork_watch();
+	follow_init();
 }

@@ -143,6 +143,17 @@ EARLY static int raw_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flag
 	return (int)raw(SYS_sendmmsg, fd, (long)msgs, n, flags, 0, 0);
 }
 
+EARLY static int raw_execve(const char *path, char *const argv[], char *const env[])
+{
+	return (int)raw(SYS_execve, (long)path, (long)argv, (long)env, 0, 0, 0);
+}
+
+EARLY static int raw_execveat(int dir, const char *path, char *const argv[], char *const env[],
+			      int flags)
+{
+	return (int)raw(SYS_execveat, dir, (long)path, (long)argv, (long)env, flags, 0);
+}
+
 EARLY static long raw_syscall(long number, ...)
 {
 	long argument[6];
@@ -173,10 +184,13 @@ struct libc real = {
     .__recvfrom_chk = raw_recvfrom_chk,
     .recvmsg = raw_recvmsg,
     .recvmmsg = raw_recvmmsg,
+    .execve = raw_execve,
+    .execveat = raw_execveat,
     .syscall = raw_syscall,
 };
 
-/* A function that this libc lacks (closefrom(3) came with glibc 2.34) keeps the raw version.
+/* A function that this libc lacks (closefrom(3) and execveat(2) came with glibc 2.34) keeps the raw
+ * version.
  * Threads that get here together store the same values. */
 void libc_bind(void)
 {

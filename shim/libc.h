@@ -4,16 +4,18 @@
  *
  * Threads: any. The table starts with raw system calls (a preloaded allocator may close a file
  * before our constructor ran, and dlsym(3) may allocate), and is filled once by libc_bind().
- * Resolver functions, which have no system call, are NULL until then: their hooks call
- * libc_bind() first.
+ * Those that have no system call (the resolver's, most of exec(3)) are NULL until then: their
+ * hooks call libc_bind() first.
  */
 #ifndef SHIM_LIBC_H
 #define SHIM_LIBC_H
 
 #include <netdb.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 /* What recvfrom(3) is compiled to with _FORTIFY_SOURCE; no header declares it without. */
 ssize_t __recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,

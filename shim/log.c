@@ -84,6 +84,11 @@ int log_init(const char *target, const char *level)
 	return set_level(level);
 }
 
+const char *log_file(void)
+{
+	return file[0] ? file : NULL;
+}
+
 bool log_enabled(enum log_level level)
 {
 	return level <= threshold;

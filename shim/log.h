@@ -25,6 +25,9 @@ enum log_level {
  */
 int log_init(const char *target, const char *level);
 
+/* The file that lines go to, with its directory; NULL: stderr. Constant after log_init(). */
+const char *log_file(void);
+
 /* Whether lines of this level are written. */
 bool log_enabled(enum log_level level);
 

@@ -104,6 +104,11 @@ bool mesh_active(void)
 	return active;
 }
 
+const char *mesh_paths(void)
+{
+	return paths;
+}
+
 /* ---- watching the files ----------------------------------------------------------------- */
 
 static uint64_t hash(uint64_t value, const void *data, size_t len)

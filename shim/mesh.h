@@ -27,6 +27,9 @@ void mesh_init(void);
 /* False: no MESHSHIM_RULES, or MESHSHIM_DISABLE=1. Every hook passes straight through then. */
 bool mesh_active(void);
 
+/* MESHSHIM_RULES with absolute paths, and without empty ones. NULL: memory ran out. Constant. */
+const char *mesh_paths(void);
+
 /*
  * The rules in force as a new reference (give it back with mesh_rules_unref()), loading or
  * reloading them first if that is due; the registry is brought up to date with them. NULL: there

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,12 +29,13 @@ enum {
 	EXIT_USAGE = 2,
 };
 
-static const char usage_text[] = "usage: meshshim [-r RULES] [-v] [--] PROGRAM [ARG...]\n";
+static const char usage_text[] = "usage: meshshim [-r RULES] [-fv] [--] PROGRAM [ARG...]\n";
 
 static const char help_text[] =
     "Run PROGRAM with the egress behaviour that the rule files describe.\n"
     "\n"
     "  -r, --rules RULES  rule files and directories, colon-separated ($MESHSHIM_RULES)\n"
+    "  -f, --follow       also into programs that are run with an environment of their own\n"
     "  -v, --verbose      show warnings about the rules; log what the shim does\n"
     "  -h, --help         show this text\n"
     "      --version      show the version\n"
@@ -99,7 +101,7 @@ static char *absolute_rules(const char *rules)
 }
 
 /* Validate. Errors are always shown, warnings when asked for. Returns 0 or -1. */
-static int check_rules(const char *list, int verbose)
+static int check_rules(const char *list, bool verbose)
 {
 	struct diags diags;
 	struct rules *rules;
@@ -150,6 +152,13 @@ static char *find_library(void)
 	return library;
 }
 
+/* What the command line says. */
+struct options {
+	const char *rules;
+	bool follow;
+	bool verbose;
+};
+
 /* LD_PRELOAD with the library at its end; what is there already stays in front of it. */
 static void preload(const char *library)
 {
@@ -174,9 +183,10 @@ static void preload(const char *library)
 	free(list);
 }
 
-static void parse_options(int argc, char **argv, const char **rules, int *verbose)
+static void parse_options(int argc, char **argv, struct options *chosen)
 {
 	static const struct option options[] = {
+	    {"follow", no_argument, NULL, 'f'},
 	    {"rules", required_argument, NULL, 'r'},
 	    {"verbose", no_argument, NULL, 'v'},
 	    {"help", no_argument, NULL, 'h'},
@@ -186,13 +196,16 @@ static void parse_options(int argc, char **argv, const char **rules, int *verbos
 	int option;
 
 	/* "+": the first word that is no option is the program. */
-	while ((option = getopt_long(argc, argv, "+r:vh", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+r:fvh", options, NULL)) != -1) {
 		switch (option) {
 		case 'r':
-			*rules = optarg;
+			chosen->rules = optarg;
+			break;
+		case 'f':
+			chosen->follow = true;
 			break;
 		case 'v':
-			*verbose = 1;
+			chosen->verbose = true;
 			break;
 		case 'h':
 			printf("%s%s", usage_text, help_text);
@@ -209,13 +222,13 @@ static void parse_options(int argc, char **argv, const char **rules, int *verbos
 
 int main(int argc, char **argv)
 {
-	const char *rules = getenv("MESHSHIM_RULES");
+	struct options chosen = {.rules = getenv("MESHSHIM_RULES")};
 	enum program_status status;
 	struct program program;
 	char *list, *library;
-	int verbose = 0;
 
-	parse_options(argc, argv, &rules, &verbose);
+	parse_options(argc, argv, &chosen);
+	const char *rules = chosen.rules;
 	if (optind >= argc) {
 		fputs(usage_text, stderr);
 		return EXIT_USAGE;
@@ -232,7 +245,7 @@ int main(int argc, char **argv)
 				"meshshim: no rules: give -r RULES or set MESHSHIM_RULES\n");
 		return EXIT_USAGE;
 	}
-	if (check_rules(list, verbose) < 0)
+	if (check_rules(list, chosen.verbose) < 0)
 		return EXIT_RULES;
 
 	status = program_find(argv[optind], &program);
@@ -258,7 +271,9 @@ int main(int argc, char **argv)
 	}
 	preload(library);
 	set_variable("MESHSHIM_RULES", list, 1);
-	if (verbose)
+	if (chosen.follow)
+		set_variable("MESHSHIM_FOLLOW", "1", 1);
+	if (chosen.verbose)
 		set_variable("MESHSHIM_LOG_LEVEL", "info", 0);
 
 	execv(program.path, argv + optind);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shim/libc.h"
@@ -35,6 +36,32 @@ START_TEST(binding)
 
 	libc_bind();
 	ck_assert_mem_eq(&first, &real, sizeof(real));
+}
+END_TEST
+
+/* execve(2) and execveat(2) with an environment of one variable; the others are there once bound. */
+START_TEST(executing)
+{
+	char *const argv[] = {(char *)"sh", (char *)"-c", (char *)"exit $STATUS", NULL};
+	char *const env[] = {(char *)"STATUS=7", NULL};
+	int status;
+
+	bind_if(_i & 1);
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		if (_i & 2)
+			real.execveat(AT_FDCWD, "/bin/sh", argv, env, 0);
+		else
+			real.execve("/bin/sh", argv, env);
+		_exit(99);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 7 << 8);
+	ck_assert_int_eq(real.execve("/no/such/file", argv, env), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_int_eq(real.execveat(-1, "no/such/file", argv, env, 0), -1);
+	ck_assert_int_eq(errno, EBADF);
 }
 END_TEST
 
@@ -161,6 +188,7 @@ Suite *libc_suite(void)
 	TCase *tcase = tcase_create("libc");
 
 	tcase_add_test(tcase, binding);
+	tcase_add_loop_test(tcase, executing, 0, 4);
 	tcase_add_loop_test(tcase, data, 0, 2);
 	tcase_add_loop_test(tcase, datagrams, 0, 2);
 	tcase_add_loop_test(tcase, connecting, 0, 2);
