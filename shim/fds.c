@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "shim/libc.h"
 
@@ -28,6 +29,8 @@ struct chunk {
 
 static _Atomic(struct chunk *) chunks[CHUNKS];
 static atomic_int highest = -1; /* no number above was ever ours */
+static _Atomic(dev_t) device;   /* of every file that is ours */
+static _Atomic(ino_t) inode;
 
 static struct chunk *chunk_of(int fd)
 {
@@ -69,15 +72,40 @@ void fds_forget(int fd)
 		atomic_fetch_and(&chunk->words[fd % CHUNK_BITS / WORD_BITS], ~bit_of(fd));
 }
 
+/* Remember what ours look like. */
+static void learn_kind(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return;
+	atomic_store(&device, st.st_dev);
+	atomic_store(&inode, st.st_ino);
+}
+
+/* Whether a number of ours still is. One that is closed may be so in a vfork child alone. */
+static bool is_intact(int fd)
+{
+	struct stat st;
+	int saved = errno;
+	bool intact = fstat(fd, &st) == 0 && st.st_dev == atomic_load(&device) &&
+		      st.st_ino == atomic_load(&inode);
+
+	errno = saved;
+	return intact;
+}
+
 bool fds_is_ours(int fd)
 {
 	if (fd > atomic_load_explicit(&highest, memory_order_relaxed))
 		return false;
 	struct chunk *chunk = chunk_of(fd);
 
-	return chunk && (atomic_load_explicit(&chunk->words[fd % CHUNK_BITS / WORD_BITS],
-					      memory_order_relaxed) &
-			 bit_of(fd));
+	return chunk &&
+	       (atomic_load_explicit(&chunk->words[fd % CHUNK_BITS / WORD_BITS],
+				     memory_order_relaxed) &
+		bit_of(fd)) &&
+	       is_intact(fd);
 }
 
 int fds_next(int fd)
@@ -131,6 +159,8 @@ int fds_adopt(int fd)
 	if (fd < 0)
 		return -1;
 	int saved = errno;
+
+	learn_kind(fd);
 	int copy = copy_high(fd);
 
 	if (copy < 0 && fd > 2 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
@@ -156,9 +186,12 @@ void fds_close(int fd)
 		return;
 	int saved = errno;
 
+	bool intact = is_intact(fd);
+
 	/* In this order: once closed, the number may be the program's. */
 	fds_forget(fd);
-	real.close(fd);
+	if (intact)
+		real.close(fd);
 	errno = saved;
 }
 

@@ -228,7 +228,12 @@ static uint16_t ask(int family, const struct sockaddr *server, struct err *err)
 	    .task = {.run = run_request}, .bridge = b, .family = family, .server = server};
 
 	b->users++;
-	loop_post(&b->loop, &request.task);
+	if (!loop_post(&b->loop, &request.task)) {
+		loop_withdraw(&b->loop, &request.task);
+		err_set(&request.err, ECONNREFUSED,
+			"the program has closed a descriptor of the bridge's");
+		request.done = true;
+	}
 	while (!request.done && !b->failed)
 		pthread_cond_wait(&answered, &lock);
 	const struct err *why = b->failed ? &b->err : &request.err;

@@ -66,11 +66,14 @@ static bool wake(const struct loop *loop)
 	uint64_t one = 1;
 	int fd = thread_is_ours ? loop->mailbox_watch.fd : loop->wake_fd;
 
+	/* Or it would be written into a file of the program's. */
+	if (!thread_is_ours && !fds_is_ours(fd))
+		return false;
 	/* A full counter wakes as well. */
 	return write(fd, &one, sizeof(one)) == sizeof(one) || errno == EAGAIN;
 }
 
-void loop_post(struct loop *loop, struct task *task)
+bool loop_post(struct loop *loop, struct task *task)
 {
 	int saved = errno;
 
@@ -81,8 +84,23 @@ void loop_post(struct loop *loop, struct task *task)
 	/* Inside the lock, so that the number cannot be relocated between reading and using it. */
 	if (!loop->woken)
 		loop->woken = wake(loop);
+	bool woken = loop->woken;
 	pthread_mutex_unlock(&loop->mailbox_lock);
 	errno = saved;
+	return woken;
+}
+
+void loop_withdraw(struct loop *loop, struct task *task)
+{
+	pthread_mutex_lock(&loop->mailbox_lock);
+	for (struct task **link = &loop->mailbox; *link; link = &(*link)->next)
+		if (*link == task) {
+			*link = task->next;
+			if (!*link)
+				loop->mailbox_tail = link;
+			break;
+		}
+	pthread_mutex_unlock(&loop->mailbox_lock);
 }
 
 void loop_defer(struct loop *loop, struct task *task)

@@ -5,8 +5,8 @@
  *
  * Threads and locks: a loop has one owner lock, given at start, held by the loop's thread whenever
  * it runs callbacks and released while it waits. Every function here wants that lock held, but for
- * loop_init(), loop_post() and loop_relocate_wake(), which are for other threads (the mailbox's own
- * lock is a leaf).
+ * loop_init(), loop_post(), loop_withdraw() and loop_relocate_wake(), which are for other threads
+ * (the mailbox's own lock is a leaf).
  *
  * Descriptors: the loop's thread may have a descriptor table of its own (thread.h). The one thing that
  * other threads need is the wake descriptor, which exists in both tables; see `wake_fd`.
@@ -103,8 +103,13 @@ void timer_clear(struct loop *loop, struct timer *timer);
 /* Run the task on this thread in the next turn. It must not be queued already. */
 void loop_defer(struct loop *loop, struct task *task);
 
-/* Run the task on the loop's thread soon. Any thread, no lock needed. */
-void loop_post(struct loop *loop, struct task *task);
+/* Run the task on the loop's thread soon. Any thread, no lock needed. Returns false where the loop
+ * cannot be woken, because the program closed the wake descriptor by a way that no hook sees: the
+ * task is queued all the same, and runs if something else ever wakes the mailbox. */
+bool loop_post(struct loop *loop, struct task *task);
+
+/* Take back a task that did not run so far. Any thread, no lock needed. */
+void loop_withdraw(struct loop *loop, struct task *task);
 
 /* Another thread is about to dup2(2) onto the wake descriptor in its table: move it away. Nothing to
  * do if `fd` is another one. Returns 0, or -1 with errno. */

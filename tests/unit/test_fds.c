@@ -182,6 +182,29 @@ START_TEST(forgotten_is_not_closed)
 }
 END_TEST
 
+/* The program closed it where no hook sees it, and has a file of its own there. */
+START_TEST(reused_number)
+{
+	int own[2], ours = fds_adopt(fresh());
+
+	ck_assert_int_eq(pipe(own), 0);
+	ck_assert_int_eq(dup2(own[0], ours), ours);
+	errno = EDOM;
+	ck_assert(!fds_is_ours(ours));
+	ck_assert_int_eq(errno, EDOM);
+	fds_close(ours);
+	ck_assert(is_open(ours));
+	int closed = fds_adopt(fresh());
+	close(closed);
+	ck_assert(!fds_is_ours(closed));
+	/* A child leaves the program's file alone. */
+	ck_assert_int_eq(dup2(own[0], closed), closed);
+	fds_drop_all();
+	ck_assert(is_open(closed));
+	ck_assert_int_eq(fds_next(0), -1);
+}
+END_TEST
+
 START_TEST(child_drops_its_copies)
 {
 	int a = fds_adopt(fresh());
@@ -214,6 +237,7 @@ Suite *fds_suite(void)
 	tcase_add_test(tcase, standard_numbers_are_left_free);
 	tcase_add_test(tcase, relocated);
 	tcase_add_test(tcase, forgotten_is_not_closed);
+	tcase_add_test(tcase, reused_number);
 	tcase_add_test(tcase, child_drops_its_copies);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -213,6 +213,28 @@ START_TEST(wakes_through_a_relocated_descriptor)
 }
 END_TEST
 
+/* The program closed the wake descriptor unseen; the number is a pipe of its own. */
+START_TEST(never_writes_to_a_file_of_the_programs)
+{
+	struct task tasks[3] = {{.run = run_count}, {.run = run_count}, {.run = run_count}};
+	int own[2], kept = dup(loop.wake_fd);
+	char byte;
+
+	ck_assert_int_eq(pipe2(own, O_NONBLOCK), 0);
+	ck_assert_int_eq(dup2(own[1], loop.wake_fd), loop.wake_fd);
+	for (int i = 0; i < 3; i++)
+		ck_assert(!loop_post(&loop, &tasks[i]));
+	ck_assert_int_eq(read(own[0], &byte, 1), -1);
+	loop_withdraw(&loop, &tasks[2]);
+	loop_withdraw(&loop, &tasks[0]);
+	loop_withdraw(&loop, &tasks[0]);
+	ck_assert_int_eq(dup2(kept, loop.wake_fd), loop.wake_fd);
+	ck_assert(loop_post(&loop, &tasks[0]));
+	loop_turn(&loop, -1);
+	ck_assert_int_eq(ran, 2);
+}
+END_TEST
+
 Suite *loop_suite(void);
 Suite *loop_suite(void)
 {
@@ -225,6 +247,7 @@ Suite *loop_suite(void)
 	tcase_add_test(all, posted_tasks_all_run);
 	tcase_add_test(all, unwatching_drops_fetched_events);
 	tcase_add_test(all, wakes_through_a_relocated_descriptor);
+	tcase_add_test(all, never_writes_to_a_file_of_the_programs);
 	suite_add_tcase(suite, all);
 	return suite;
 }
