@@ -40,18 +40,25 @@ static int option(int fd, int level, int name, int otherwise)
 	return getsockopt(fd, level, name, &value, &len) == 0 ? value : otherwise;
 }
 
-static bool is_socket(int fd)
-{
-	return option(fd, SOL_SOCKET, SO_TYPE, -1) >= 0;
-}
+enum socket_kind {
+	SOCKET_NONE, /* no socket, or no descriptor: the kernel shall say so */
+	SOCKET_TCP,
+	SOCKET_OTHER,
+	SOCKET_UNKNOWN, /* a seccomp filter forbids to ask: may be any, and none gets past us */
+};
 
-static bool is_tcp(int fd)
+static enum socket_kind kind_of(int fd)
 {
-	if (option(fd, SOL_SOCKET, SO_TYPE, -1) != SOCK_STREAM)
-		return false;
-	int protocol = option(fd, SOL_SOCKET, SO_PROTOCOL, -1);
+	int type = option(fd, SOL_SOCKET, SO_TYPE, -1);
 
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP || protocol == 0;
+	if (type < 0)
+		return errno == EBADF || errno == ENOTSOCK ? SOCKET_NONE : SOCKET_UNKNOWN;
+	if (type != SOCK_STREAM)
+		return SOCKET_OTHER;
+	int protocol = option(fd, SOL_SOCKET, SO_PROTOCOL, IPPROTO_TCP);
+
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP || protocol == 0 ? SOCKET_TCP
+										      : SOCKET_OTHER;
 }
 
 /*
@@ -259,8 +266,13 @@ bool datagram_is_refused(int fd, const struct sockaddr *to, socklen_t len)
 	if (!address_is_remote(to, len))
 		return false;
 	struct guard guard = guard_enter();
-	bool refused = is_mesh_address(to, len) && is_socket(fd) && !is_tcp(fd);
+	bool refused = is_mesh_address(to, len);
 
+	if (refused) {
+		enum socket_kind kind = kind_of(fd);
+
+		refused = kind == SOCKET_OTHER || kind == SOCKET_UNKNOWN;
+	}
 	guard_leave(&guard, 0);
 	if (refused)
 		log_info("a datagram to a registry host was refused: the mesh speaks TCP");
@@ -296,8 +308,6 @@ static bool connect_tcp(int fd, const struct sockaddr *to, socklen_t len, int *e
 /* Without rules nobody knows whose address it is: nothing is let out (promise 4). */
 static bool connect_datagram_is_refused(int fd, const struct sockaddr *to, socklen_t len)
 {
-	if (!is_socket(fd))
-		return false;
 	struct rules *rules = mesh_rules();
 
 	if (!rules) {
@@ -312,13 +322,19 @@ bool connect_by_rules(int fd, const struct sockaddr *to, socklen_t len, int *rc)
 {
 	struct guard guard = guard_enter();
 	int error = 0;
-	bool done;
+	bool done = false;
 
-	if (is_tcp(fd)) {
+	switch (kind_of(fd)) {
+	case SOCKET_TCP:
+	case SOCKET_UNKNOWN:
 		done = connect_tcp(fd, to, len, &error);
-	} else {
+		break;
+	case SOCKET_OTHER:
 		done = address_is_remote(to, len) && connect_datagram_is_refused(fd, to, len);
 		error = done ? ECONNREFUSED : 0;
+		break;
+	case SOCKET_NONE:
+		break;
 	}
 	guard_leave(&guard, error);
 	*rc = error ? -1 : 0;

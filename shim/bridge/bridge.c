@@ -35,7 +35,7 @@ struct bridge {
 	struct downstreams downstreams;
 	struct dns dns;
 	struct dns_streams dns_streams;
-	bool failed; /* its thread could not start */
+	bool failed; /* its thread could not start, or ended */
 	struct err err;
 	unsigned users; /* its thread, and those who wait for a listener */
 };
@@ -53,7 +53,7 @@ struct request {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* with lock: a request, or a failure */
-static struct bridge *bridge; /* under lock; once its thread runs it stays, but in a forked child */
+static struct bridge *bridge; /* under lock; once its thread ran it stays, but in a forked child */
 static _Atomic uint16_t door_ports[2]; /* AF_INET, AF_INET6; 0: not open */
 static atomic_bool has_windows;         /* one was opened: bridge->dns can be asked */
 static _Atomic uint64_t network;        /* the namespace of the bridge's thread; 0: not known */
@@ -153,6 +153,24 @@ static void put_bridge(struct bridge *b)
 	free(b);
 }
 
+/*
+ * The program has forbidden the loop what it needs. With the thread goes its descriptor table: every
+ * connection is closed, and so are the doors. Whatever comes from now on is told why; a bridge that
+ * ran is never freed, since hooks may be looking at it.
+ */
+static void give_up(struct bridge *b)
+{
+	pthread_mutex_lock(&lock);
+	err_set_errno(&b->err, b->loop.broken, "the bridge cannot go on");
+	b->failed = true;
+	atomic_store(&door_ports[0], 0);
+	atomic_store(&door_ports[1], 0);
+	atomic_store(&has_windows, false);
+	pthread_cond_broadcast(&answered);
+	pthread_mutex_unlock(&lock);
+	log_error("%s", b->err.text);
+}
+
 static void *bridge_thread(void *arg)
 {
 	struct bridge *b = arg;
@@ -177,6 +195,7 @@ static void *bridge_thread(void *arg)
 	}
 	pthread_mutex_unlock(&lock);
 	loop_run(&b->loop, NULL);
+	give_up(b);
 	return NULL;
 }
 
@@ -228,17 +247,21 @@ static uint16_t ask(int family, const struct sockaddr *server, struct err *err)
 	    .task = {.run = run_request}, .bridge = b, .family = family, .server = server};
 
 	b->users++;
-	if (!loop_post(&b->loop, &request.task)) {
+	bool posted = !b->failed && loop_post(&b->loop, &request.task);
+
+	while (posted && !request.done && !b->failed)
+		pthread_cond_wait(&answered, &lock);
+	if (!request.done)
 		loop_withdraw(&b->loop, &request.task);
+	if (b->failed) {
+		request.port = 0; /* of a listener that is closed by now */
+		request.err = b->err;
+	} else if (!posted) {
 		err_set(&request.err, ECONNREFUSED,
 			"the program has closed a descriptor of the bridge's");
-		request.done = true;
 	}
-	while (!request.done && !b->failed)
-		pthread_cond_wait(&answered, &lock);
-	const struct err *why = b->failed ? &b->err : &request.err;
 	if (!request.port)
-		err_set(err, why->code, "%s", why->text);
+		err_set(err, request.err.code, "%s", request.err.text);
 	put_bridge(b);
 	return request.port;
 }

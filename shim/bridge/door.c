@@ -424,7 +424,9 @@ static void listener_ready(struct watch *watch, uint32_t events)
 			continue;
 		if (errno == ECONNABORTED || errno == EINTR)
 			continue;
-		if (errno != EAGAIN)
+		if (errno == EPERM || errno == ENOSYS)
+			loop_break(listener->door->loop, errno); /* a seccomp filter */
+		else if (errno != EAGAIN)
 			pause_listener(listener);
 		return;
 	}

@@ -241,9 +241,13 @@ void loop_turn(struct loop *loop, int max_ms)
 	pthread_mutex_unlock(loop->owner);
 	fork_release();
 	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout);
+	int error = n < 0 ? errno : 0;
 	fork_hold();
 	pthread_mutex_lock(loop->owner);
 
+	/* A seccomp filter, which forbids it now and for ever. */
+	if (error && error != EINTR)
+		loop_break(loop, error);
 	loop->batch_n = n < 0 ? 0 : n;
 	loop->batch_i = 0;
 	loop->now = clock_ms();
@@ -263,13 +267,19 @@ void loop_turn(struct loop *loop, int max_ms)
 	run_tasks(tasks);
 }
 
+void loop_break(struct loop *loop, int error)
+{
+	if (!loop->broken)
+		loop->broken = error;
+}
+
 void loop_run(struct loop *loop, const bool *stop)
 {
 	fork_hold();
 	pthread_mutex_lock(loop->owner);
 	do
 		loop_turn(loop, -1);
-	while (!stop || !*stop);
+	while (!loop->broken && (!stop || !*stop));
 	pthread_mutex_unlock(loop->owner);
 	fork_release();
 }

@@ -52,6 +52,7 @@ struct loop {
 	struct timer *timers; /* root */
 	struct task *deferred, **deferred_tail;
 	uint64_t now;
+	int broken; /* an errno value: why loop_run() has to end */
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_n, batch_i;
 
@@ -75,9 +76,12 @@ int loop_open(struct loop *loop, int mailbox_fd, struct err *err);
  * starts that failed, and for tests. */
 void loop_release(struct loop *loop);
 
-/* Run for ever. Called without the owner lock. Returns only when `*stop` (may be NULL) is true
- * after a turn; tests use that. */
+/* Run for ever. Called without the owner lock. Returns only when the loop is broken, or when `*stop`
+ * (may be NULL) is true after a turn; tests use that. */
 void loop_run(struct loop *loop, const bool *stop);
+
+/* The loop cannot do its work any more, for this errno value: loop_run() returns after this turn. */
+void loop_break(struct loop *loop, int error);
 
 /* One turn: wait at most `max_ms` (-1: as long as it takes) and run what is due. Called with the
  * lock; gives it up while waiting. */

@@ -89,6 +89,9 @@ static ssize_t sock_write(struct io *io, const void *data, size_t size)
 	}
 	if (n < 0) {
 		sock->write_failed = true;
+		/* What the peer has sent before it went is worth reading; where the kernel or a
+		 * filter refuses, the peer knows nothing of it and may wait for ever. */
+		sock->read_failed = errno != EPIPE && errno != ECONNRESET;
 		err_set_errno(&io->err, errno, "write");
 		return IO_ERR;
 	}
