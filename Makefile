@@ -255,7 +255,8 @@ demo: $(with-deps)
 # Debian 12's names. A web server is needed as a file, not as a running service: a policy of
 # "start nothing" is put in place while it is installed, unless the machine has its own.
 deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libyaml-dev libpcre2-dev uthash-dev node-llhttp
-deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase
+deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase \
+    libjemalloc2 libtcmalloc-minimal4 faketime
 
 # Clients of all kinds, for check-programs and check-leaks. The static busybox is only a file, as its
 # package cannot be installed beside the dynamic one's.
