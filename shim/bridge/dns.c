@@ -96,6 +96,12 @@ static void flow_idle(struct timer *timer)
 	flow_free(container_of(timer, struct dns_flow, idle));
 }
 
+/* By a seccomp filter: what there is to read cannot be, and would be reported for ever. */
+static bool is_forbidden(void)
+{
+	return errno == EPERM || errno == ENOSYS;
+}
+
 /* What the server says. An error, such as a port that nobody listens on, is an answer that does not
  * come: no program can be told of it through a socket that is not its own. */
 static void flow_ready(struct watch *watch, uint32_t events)
@@ -107,8 +113,11 @@ static void flow_ready(struct watch *watch, uint32_t events)
 	for (int i = 0; i < LOOP_BATCH; i++) {
 		ssize_t n = real.recv(watch->fd, dns->buffer, sizeof(dns->buffer), MSG_DONTWAIT);
 
-		if (n < 0)
+		if (n < 0) {
+			if (is_forbidden())
+				flow_free(flow);
 			return;
+		}
 		real.sendto(flow->window->fd, dns->buffer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL,
 			    (struct sockaddr *)&flow->from, size_of(&flow->from));
 	}
@@ -231,8 +240,11 @@ static void window_ready(struct watch *watch, uint32_t events)
 		ssize_t n = real.recvfrom(watch->fd, dns->buffer, sizeof(dns->buffer), MSG_DONTWAIT,
 					  (struct sockaddr *)&from, &len);
 
-		if (n < 0)
+		if (n < 0) {
+			if (is_forbidden())
+				loop_unwatch(dns->loop, watch);
 			return;
+		}
 		come_in(window, (size_t)n, &from);
 	}
 }

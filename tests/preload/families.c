@@ -22,7 +22,7 @@ static void get(void)
 
 static void collect(pid_t pid, const char *which)
 {
-	int status;
+	int status = 0;
 
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
 		die("%s ended with status %x", which, status);

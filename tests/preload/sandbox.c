@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -306,6 +307,42 @@ static void seccomp_after(void)
 		say("after", try(to));
 }
 
+static double cpu_seconds(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* A question to a DNS server, then one more when what reads it is forbidden: it may be lost, and
+ * nothing turns in circles over it. */
+static void seccomp_dns(void)
+{
+	static const char question[] = "\x12\x34\1\0\0\1\0\0\0\0\0\0\x09webserver\0\0\1\0\1";
+	struct sockaddr_in server = {.sin_family = AF_INET,
+				     .sin_port = htons(53),
+				     .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char data[512];
+
+	if (connect(fd, (struct sockaddr *)&server, sizeof(server)) < 0 ||
+	    write(fd, question, sizeof(question) - 1) < 0)
+		die("the first question");
+	ssize_t n = read(fd, data, sizeof(data));
+
+	if (strcmp(host, "webserver") == 0 && n < 12)
+		die("no answer");
+	forbid();
+	double before = cpu_seconds();
+
+	if (write(fd, question, sizeof(question) - 1) < 0 && errno != ECONNREFUSED)
+		die("the second question");
+	usleep(500000);
+	printf("%s\n", cpu_seconds() - before < 0.1 ? "idle" : "in circles");
+}
+
 /* ---- limits ------------------------------------------------------------------------------------ */
 
 static void set(__rlimit_resource_t which, rlim_t soft)
@@ -389,6 +426,7 @@ static const struct {
     {"chroot-early", chroot_early},
     {"seccomp-before", seccomp_before},
     {"seccomp-after", seccomp_after},
+    {"seccomp-dns", seccomp_dns},
     {"few-processes", few_processes},
     {"little-memory", little_memory},
 };

@@ -144,13 +144,15 @@ def programs(t, which):
     keep = kept(t)
     fetch = [*harness.FETCH, 'http://webserver/anything?x=1']
     quoted = ' '.join(f"'{word}'" for word in [*words(keep), *fetch])
+    unset = f'LD_PRELOAD={t.sanitizer() or ""}; unset MESHSHIM_RULES MESHSHIM_FOLLOW'
+    if not t.sanitizer():
+        unset += ' LD_PRELOAD'
     argv = {
         'env': [t.tool('env'), '-i', *words(keep), *fetch],
         'python3': [harness.PYTHON, '-c', PYTHON, json.dumps(keep), *fetch],
         'node': [t.tool('node'), '-e', NODE, json.dumps(keep), *fetch],
         'perl': [t.tool('perl'), '-e', PERL, len(keep), *words(keep), *fetch],
-        'sh': ['/bin/sh', '-c', f'unset LD_PRELOAD MESHSHIM_RULES MESHSHIM_FOLLOW; '
-                                f'for i in 1 2 3 4; do env {quoted}; done'],
+        'sh': ['/bin/sh', '-c', f'{unset}; for i in 1 2 3 4; do env {quoted}; done'],
     }[which]
     count = 1 if which == 'env' else 4
     lost = t.run(argv, rules=rules)

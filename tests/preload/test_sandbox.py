@@ -110,6 +110,13 @@ def seccomp(t, case):
 
 
 @harness.test()
+def seccomp_dns(t):
+    """2.1: a filter forbids to read what a program with a resolver of its own asks."""
+    wanted, seen = sandbox(t, 'seccomp-dns', errno.EPERM, 'recvfrom')
+    t.equal((seen.out, wanted.out), ('idle\n', 'idle\n'), 'stdout')
+
+
+@harness.test()
 def few_processes(t):
     """2.4: no further thread can be made: an error for that connection; later it can."""
     server = origin.Nginx(t)
