@@ -149,7 +149,7 @@ static int find_window(int fd, int family, const struct sockaddr_storage *server
 	}
 	if (!bridge_shares_network(fd)) {
 		log_warn("DNS refused: the socket is in another network namespace than the bridge");
-		return ECONNREFUSED;
+		return ENETUNREACH;
 	}
 	if (family == AF_INET6 && window->to.ss_family == AF_INET)
 		window->len = map(&window->to);

@@ -237,7 +237,8 @@ static int bridge_connect(int fd, const struct sockaddr *to, socklen_t len, stru
 	if (!bridge_shares_network(fd)) {
 		decision->reason = "the socket is in another network namespace than the bridge";
 		mesh_rules_unref(rules);
-		return refuse(to, len, decision, LOG_WARN);
+		refuse(to, len, decision, LOG_WARN);
+		return ENETUNREACH;
 	}
 	log_debug("%s:%u: connecting through the bridge", decision->name, decision->port);
 	return enter_door(fd, to, len, &door, rules, decision);
