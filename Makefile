@@ -7,7 +7,8 @@
 #   make check-long      tests that take longer
 #   make check-programs  a table: each installed program with and without the library
 #   make check-leaks     each of them in a network whose wire is recorded
-#   make deps-programs   install the programs for both
+#   make check-cpython   CPython's own tests, with and without the library
+#   make deps-programs   install what these three need
 #   make bench           what rule sets cost, and the library where it is not needed
 #   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
 #   make uninstall       remove what install put there
@@ -207,6 +208,15 @@ check-programs: all
 check-leaks: all
 	$(if $(SAN),@echo "  SKIP  leaks: most programs do not bear a sanitizer's runtime",$(call say,TEST,leaks) tests/programs/run.py --leaks $(B))
 
+# A library with faults, on which CPython's tests have to show that they see some.
+liar := $(B)/tests/cpython/liar.so
+$(liar): tests/cpython/liar.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(CC) $(filter-out -MMD -MP,$(my-cflags)) -fvisibility=default -D_GNU_SOURCE -shared -o $@ $<
+
+check-cpython: all $(liar)
+	$(if $(SAN),@echo "  SKIP  cpython: Python does not bear a sanitizer's runtime",$(call say,TEST,cpython) tests/cpython/run.py $(B))
+
 bench: $(B)/tests/bench/bench_rules $(B)/tests/bench/bench_cost $(so)
 	$(Q)$(B)/tests/bench/bench_rules
 	$(Q)$(B)/tests/bench/bench_cost $(so)
@@ -262,6 +272,8 @@ deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 no
 # package cannot be installed beside the dynamic one's.
 programs   := apache2-utils busybox chromium git golang-go iproute2 libwww-perl musl-tools openjdk-17-jdk-headless \
     perl python3-requests socat wrk
+# Python's own tests, for check-cpython.
+programs   += libpython3.11-testsuite
 
 build/busybox-static: | deps-programs-installed
 	@mkdir -p $(@D); dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && cd $$dir && \
@@ -307,7 +319,7 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,24s/^# \{0,1\}//p' Makefile
+	@sed -n '3,23s/^# \{0,1\}//p' Makefile
 
 .PHONY: all bench check check-all check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
-    check-layers check-install check-leaks check-programs demo deps deps-programs deps-programs-installed install uninstall clean help FORCE
+    check-layers check-install check-leaks check-programs check-cpython demo deps deps-programs deps-programs-installed install uninstall clean help FORCE
