@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One module in one lane: the processes that run it, and what became of its tests.
 
-A lane is an environment. Each process gets a directory, a session and, where that can be had, a network
-of its own with nothing but loopback: no test can leave the machine or meet another one's ports.
+A lane is an environment. Each process gets a directory, a session and, where that can be had, a
+network of its own with nothing but loopback: no test can leave the machine or meet another one's
+ports.
 """
 
 import ctypes
@@ -28,13 +29,14 @@ GIVE_UP = 5             # tests of a module that may crash or hang before the re
 HERE = pathlib.Path(__file__).resolve().parent
 LIBC = ctypes.CDLL(None, use_errno=True)
 
-# Names of the mesh and, as in real rule files, wildcards. Port 9 on loopback has no listener: the bridge
-# answers 503.
+# Names of the mesh and, as in real rule files, wildcards. Port 9 on loopback has no listener: the
+# bridge answers 503.
 RULES = '''
 serviceEntries = (
     {{ name = "github"; hosts = [ "raw.githubusercontent.com" ]; location = "MESH_EXTERNAL";
        ports = ( {{ number = 443; name = "https"; protocol = "TLS"; }} ); resolution = "DNS";
-       endpoints = ( {{ address = "127.0.0.1"; ports = ( {{ name = "https"; value = 9; }} ); }} ); }},
+       endpoints = ( {{ address = "127.0.0.1";
+                        ports = ( {{ name = "https"; value = 9; }} ); }} ); }},
     {{ name = "apis"; hosts = [ "*.googleapis.com", "*.wikipedia.org" ]; location = "MESH_EXTERNAL";
        ports = ( {{ number = 443; name = "tls"; protocol = "TLS"; }},
                  {{ number = 80; name = "http"; protocol = "HTTP"; }} ); resolution = "STATIC";
@@ -56,11 +58,12 @@ destinationRules = (
 );
 meshConfig = {{ outboundTrafficPolicy = {{ mode = "{mode}"; }}; }};
 '''
+ANSWER = 'HTTP/1.1 503 Service Unavailable'
 
 
 class Lane:
-    """`rules` is the policy for what is no mesh host, or None: without the library. `busy`: the bridge
-    runs before the first test does. `other` is preloaded before the library."""
+    """`rules` is the policy for what is no mesh host, or None: without the library. `busy`: the
+    bridge runs before the first test does. `other` is preloaded before the library."""
 
     def __init__(self, name, rules=None, busy=False, other=None):
         self.name, self.rules, self.busy, self.other = name, rules, busy, other
@@ -78,7 +81,7 @@ class Lane:
             wanted = {'preloaded': False, 'address': None, 'answer': None}
         else:
             wanted = {'preloaded': True, 'address': said['address'],
-                      'answer': 'HTTP/1.1 503 Service Unavailable' if self.busy else None}
+                      'answer': ANSWER if self.busy else None}
             if not (said['address'] or '').startswith('240.240.'):
                 return f'a mesh host has the address {said["address"]}'
         for key, value in wanted.items():
@@ -87,6 +90,13 @@ class Lane:
         if self.busy and said['threads'] < 2:
             return 'the bridge does not run'
         return None
+
+    def wrong_after(self, said):
+        """The same for what the mesh says after all tests, whatever they did to the process."""
+        answer = said['answer']
+        if answer == (ANSWER if self.rules else None):
+            return None
+        return f'after the tests, the mesh says {answer}'
 
 
 ALONE = Lane('without')
@@ -163,7 +173,8 @@ class Process:
         work.mkdir()
         job.write_text(json.dumps({
             'module': f'test.{run.module.name}', 'start': start, 'only': run.only,
-            'without': run.without, 'resources': run.module.resources, 'busy': run.lane.busy}))
+            'without': run.without, 'resources': run.module.resources, 'busy': run.lane.busy,
+            'mesh': run.lane.rules is not None}))
         self.file.touch()
         for path in (job, self.file, work):
             os.chown(path, run.user.uid, run.user.gid)
@@ -242,8 +253,9 @@ class Run:
         if len(lines) < 2:
             self.problem = f'{how} before the first test'
             return None
-        self.problem = self.lane.wrong(lines[0])
         tests, current = lines[1]['tests'], None
+        done = isinstance(lines[-1], dict) and 'answer' in lines[-1]
+        self.problem = self.lane.wrong(lines[0]) or done and self.lane.wrong_after(lines[-1])
         for line in lines[2:]:
             if isinstance(line, list):
                 name, outcome = line
@@ -251,10 +263,10 @@ class Run:
                 current = None
             elif isinstance(line, int):
                 current = line
-        if self.problem or lines[-1] == 'done' and how == 'exited with 0':
+        if self.problem or done and how == 'exited with 0':
             return None
         if current is None:
-            self.problem = f'{how} after the last test' if lines[-1] == 'done' else f'{how} between tests'
+            self.problem = f'{how}, though no test was running'
             return None
         self.outcomes[tests[current]] = how
         self.broken += 1

@@ -3,9 +3,10 @@
 """CPython's own tests as the judge: run.py BUILD_DIR
 
 Runs Debian's regression tests of Python for sockets, HTTP and processes in three lanes: without
-libmeshshim.so; with it and rules; and with it, REGISTRY_ONLY and the bridge at work before the first
-test. They run as a user without rights, and those that care as root too, if we are root. What becomes
-of each test has to be the same in each lane. What differs once is judged by reruns: verdict.py.
+libmeshshim.so; with it and rules; and with it, REGISTRY_ONLY and the bridge at work before the
+first test. They run as a user without rights, and those that care as root too, if we are root. What
+becomes of each test has to be the same in each lane. What differs once is judged by reruns:
+verdict.py.
 
 T=text runs only modules whose name contains it. The last line counts the comparisons.
 """
@@ -27,9 +28,6 @@ import modules
 import verdict
 
 TESTS = pathlib.Path('/usr/lib/python3.11/test')
-
-# REGISTRY_ONLY leaves loopback alone, and a test that runs in a network of its own meets nothing else.
-LANES = [lane.Lane('rules', 'ALLOW_ANY'), lane.Lane('bridge', 'REGISTRY_ONLY', busy=True)]
 
 MANY = 40               # differences in one module that are no chance any more
 BUDGET = 1800           # seconds for all reruns
@@ -57,7 +55,7 @@ class Difference:
 
 class Judge:
     def __init__(self, place):
-        self.place = place
+        self.place, self.lanes = place, lanes(place.isolated)
         self.spent = 0          # seconds of reruns
 
     def start(self, of, user, module, only=()):
@@ -129,6 +127,14 @@ class Judge:
             failed += real
         return compared - failed, failed
 
+
+def lanes(isolated):
+    """With the library. REGISTRY_ONLY leaves loopback alone; tests that could meet anything else
+    would rightly see the difference."""
+    policy = 'REGISTRY_ONLY' if isolated else 'ALLOW_ANY'
+    return [lane.Lane('rules', 'ALLOW_ANY'), lane.Lane('bridge', policy, busy=True)]
+
+
 def users():
     """Who runs the tests: someone without rights, and root for what cares."""
     return [lane.User('nobody'), lane.User()] if os.getuid() == 0 else [lane.User()]
@@ -140,7 +146,7 @@ def wanted_runs(judge, only):
         if only in module.name:
             for n, user in enumerate(users()):
                 if n == 0 or module.root:
-                    for of in (lane.ALONE, *LANES):
+                    for of in (lane.ALONE, *judge.lanes):
                         yield judge.start(of, user, module)
 
 
@@ -159,9 +165,9 @@ class Table:
     def add(self, run):
         row = self.rows[run.module.name, run.user.name]
         row[run.lane.name] = run
-        if len(row) < 1 + len(LANES):
+        if len(row) < 1 + len(self.judge.lanes):
             return
-        alone, shims = row[lane.ALONE.name], [row[of.name] for of in LANES]
+        alone, shims = row[lane.ALONE.name], [row[of.name] for of in self.judge.lanes]
         outcomes = alone.outcomes.values()
         print(FORMAT.format(
             run.module.name, run.user.name, len(outcomes),
@@ -207,6 +213,8 @@ def run(build, only):
     isolated = lane.can_isolate()
     print('each process has a network of its own' if isolated else
           "no network namespace can be made: the tests run in the machine's network")
+    for name, reason in modules.WITHOUT.items():
+        print(f'left out: {name}: {reason}')
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix='meshshim-cpython-') as top:
         judge = Judge(lane.Place(top, build, isolated))

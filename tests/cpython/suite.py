@@ -3,10 +3,11 @@
 
     suite.py JOB OUTCOMES
 
-JOB is a JSON object: "module", "resources" that its tests may use, "without" these ids, "only" these
-(empty: all), "start" at this number, "busy" (the bridge runs before the tests do). To the file OUTCOMES
-it adds one JSON value a line: what the process is, {"tests": [id, ...]}, then for each test its
-number when it starts and [number, outcome] when it ends, and "done". So a process that dies or hangs
+JOB is a JSON object: "module", "resources" that its tests may use, "without" these ids, "only"
+these (empty: all), "start" at this number, "mesh" (the library is there) and "busy" (its bridge
+runs before the tests do). To the file OUTCOMES it adds one JSON value a line: what the process is,
+{"tests": [id, ...]}, then for each test its number when it starts and [number, outcome] when it
+ends, and {"answer": ...}, what the mesh says after all of them. So a process that dies or hangs
 leaves the number of the test that did it.
 
 No descriptor stays open, and the environment has nothing but the library: tests look at both.
@@ -108,13 +109,20 @@ def named(tests):
 
 
 def connect():
-    """A connection to the mesh: it starts the bridge, and so the process's hidden thread."""
+    """Ask the mesh: the first question starts the bridge, and so the process's hidden thread."""
     with socket.create_connection((HOST, 80), 20) as connection:
         connection.sendall(b'GET / HTTP/1.1\r\nHost: webserver\r\nConnection: close\r\n\r\n')
-        answer = b''
+        said = b''
         while data := connection.recv(4096):
-            answer += data
-    return answer.split(b'\r\n')[0].decode()
+            said += data
+    return said.split(b'\r\n')[0].decode()
+
+
+def answer():
+    try:
+        return connect()
+    except OSError as error:
+        return f'{type(error).__name__}: {error}'
 
 
 def what_am_i(busy):
@@ -124,8 +132,7 @@ def what_am_i(busy):
         address = socket.getaddrinfo(HOST, 80, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
     except OSError:
         address = None
-    answer = connect() if busy else None
-    return {'preloaded': preloaded, 'address': address, 'answer': answer,
+    return {'preloaded': preloaded, 'address': address, 'answer': answer() if busy else None,
             'threads': len(os.listdir('/proc/self/task')), 'uid': os.getuid()}
 
 
@@ -160,7 +167,7 @@ def main():
               and (not job['only'] or names[number] in job['only'])]
     stream = unittest.runner._WritelnDecorator(sys.stderr)
     unittest.TestSuite(chosen).run(Result(outcomes, numbers, stream))
-    outcomes.write('done')
+    outcomes.write({'answer': answer() if job['mesh'] else None})
 
 
 if __name__ == '__main__':

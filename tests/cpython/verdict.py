@@ -2,10 +2,14 @@
 """When are two lanes different?
 
 Tests of sockets that are about time fail now and then, with no library in the process. So what
-differs once is run again, in both lanes at the same time, over and over, and the lanes are different
-if those reruns tell them apart: if, by Fisher's exact test, outcomes as unequal as those seen would
-come about in less than one of a hundred cases by chance. That takes five rounds where a test
-always fails under the library and never without, fourteen where it fails in half of the cases.
+differs once is run again, in both lanes at the same time, over and over, and the lanes are
+different if those reruns tell them apart: if, by Fisher's exact test, outcomes as unequal as those
+seen would come about by chance in less than one of a hundred cases. That takes five rounds where a
+test always fails under the library and never without, fourteen where it fails in half of them.
+
+The first difference does not count: among thousands of tests, some have one. A test is run alone
+first and, if that shows nothing, with its module. What cannot be told apart is printed as
+unsteady, with all that was seen.
 """
 
 from collections import Counter
