@@ -59,6 +59,8 @@ class Result(unittest.TextTestResult):
     def say(self, test, what, error=None):
         if error:
             traceback.print_exception(*error)
+        # Files of tests are named for the process.
+        what = what.replace(f'_{self.outcomes.owner}_', '_PID_')
         if self.current is not None:
             self.seen.append(what)
         else:
