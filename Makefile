@@ -102,11 +102,13 @@ $(so): $(call obj,$(shim-src)) $(B)/librules.a $(llhttp-obj) $(B)/openssl/libssl
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(so-ldflags) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) \
 	    -Wl,-Bstatic -lpcre2-8 -Wl,-Bdynamic $(LDLIBS) && $(B)/tools/link/defer $@
 
-# OpenSSL's tables, in a section of their own: shim/deferred.h says what for.
+# OpenSSL's tables, in sections of their own: shim/deferred.h says what for.
+deferred := .data.rel.ro=.deferred .data.rel.ro.local=.deferred .data=.deferred.data .data.rel=.deferred.data \
+    .data.rel.local=.deferred.data
 $(B)/openssl/%.a: $(B)/.flags
 	@mkdir -p $(@D)
-	$(call say,COPY,$@) objcopy $(foreach s,.data.rel.ro .data.rel.ro.local,--rename-section \
-	    $(s)=.deferred$(comma)alloc$(comma)load$(comma)data$(comma)contents) $$($(CC) -print-file-name=$*.a) $@
+	$(call say,COPY,$@) objcopy $(foreach d,$(deferred),--rename-section \
+	    $(d)$(comma)alloc$(comma)load$(comma)data$(comma)contents) $$($(CC) -print-file-name=$*.a) $@
 
 $(B)/tools/link/defer: $(B)/tools/link/defer.o
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $< $(LDLIBS)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * defer LIBRARY.SO: the last step of its link, see shim/deferred.h. The loader's list of
- * relocations is put into a new order, with those of DEFERRED_SECTION at the end, and made shorter
- * by them; where they are is written to DEFERRED_INDEX_SECTION. Only relocations that add the base
- * address are moved: what needs a symbol stays with the loader, wherever it is.
+ * relocations is put into a new order, with those of the deferred sections at the end, and made
+ * shorter by them; where they are is written to DEFERRED_INDEX_SECTION. Only relocations that add
+ * the base address are moved: what needs a symbol stays with the loader, wherever it is.
  *
  * Files for other machines than it knows are left as they are.
  */
@@ -90,11 +90,17 @@ static Elf64_Dyn *dynamic(Elf64_Sxword tag)
 	return NULL;
 }
 
+static int is_in(const Elf64_Shdr *where, Elf64_Addr address)
+{
+	return address >= where->sh_addr && address - where->sh_addr < where->sh_size;
+}
+
 /* Both parts keep their order, in which those that the loader counts come first. Returns how many
  * the loader keeps; `*n_relative` of them are of that type. */
-static size_t split(Elf64_Rela *list, size_t n, const Elf64_Shdr *tables, unsigned type,
-		    size_t *n_relative)
+static size_t split(Elf64_Rela *list, size_t n, unsigned type, size_t *n_relative)
 {
+	const Elf64_Shdr *constant = section(DEFERRED_SECTION);
+	const Elf64_Shdr *data = section(DEFERRED_DATA_SECTION);
 	Elf64_Rela *late = malloc(n * sizeof(*late));
 	size_t kept = 0, n_late = 0;
 
@@ -104,8 +110,8 @@ static size_t split(Elf64_Rela *list, size_t n, const Elf64_Shdr *tables, unsign
 	for (size_t i = 0; i < n; i++) {
 		int relative = ELF64_R_TYPE(list[i].r_info) == type;
 
-		if (relative && list[i].r_offset >= tables->sh_addr &&
-		    list[i].r_offset < tables->sh_addr + tables->sh_size) {
+		if (relative &&
+		    (is_in(constant, list[i].r_offset) || is_in(data, list[i].r_offset))) {
 			late[n_late++] = list[i];
 			continue;
 		}
@@ -141,8 +147,7 @@ int main(int argc, char **argv)
 	    dynamic(DT_RELA)->d_un.d_ptr != relocations->sh_addr ||
 	    dynamic(DT_RELASZ)->d_un.d_val != relocations->sh_size)
 		fail("not as it was linked, or done before");
-	size_t kept =
-	    split((Elf64_Rela *)(file + relocations->sh_offset), n, tables, type, &n_relative);
+	size_t kept = split((Elf64_Rela *)(file + relocations->sh_offset), n, type, &n_relative);
 
 	dynamic(DT_RELASZ)->d_un.d_val = kept * sizeof(Elf64_Rela);
 	dynamic(DT_RELACOUNT)->d_un.d_val = n_relative;
