@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes past a preloaded library fails, and leaks nothing (preload-lessons 2.1 and 2.7); and who
+"""What goes past a preloaded library fails, and leaks nothing (2.1 and 2.7 in README.md); and who
 is not this process does not get in (promise 8)."""
 
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""connect(2) in all its disguises (preload-lessons 2.2): what a program sees on its way to a host of
+"""connect(2) in all its disguises (2.2 in README.md): what a program sees on its way to a host of
 the mesh is what it sees with any server on loopback, call by call."""
 
 import os
