@@ -4,7 +4,8 @@
  * and port before anything can be sent from there to a window (dns.h). No kernel object joins the
  * two, as a connection does: the program may close its socket, and somebody else may get the port.
  * So a claim also has the socket's inode, and is believed for DNS_TRUST_MS only; then /proc/net/udp
- * has to show that the port still belongs to it. Without /proc, nobody is believed for longer.
+ * has to show that the port still belongs to it. Without /proc, nobody is believed for longer. A
+ * port may be several sockets': at other addresses of the machine, or shared (SO_REUSEPORT).
  *
  * Threads: dns_claim() is for any thread, the rest belongs to the owner of the loop. One lock, a
  * leaf; signals must be blocked where dns_claim() is called. No memory is taken.

@@ -74,17 +74,37 @@ static void teardown(void)
 	dns_rules_end();
 }
 
+static void claim_socket(int fd, const struct sockaddr_in *local)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	dns_claim(&dns.claims, AF_INET, (const struct sockaddr *)local, st.st_ino);
+}
+
 /* What the hooks do: a socket that is connected to a window, and claimed. */
 static int program_socket(uint16_t to, bool claimed)
 {
 	struct sockaddr_in local, there = loopback(to);
 	int fd = udp(&local);
-	struct stat st;
 
-	ck_assert_int_eq(fstat(fd, &st), 0);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&there, sizeof(there)), 0);
 	if (claimed)
-		dns_claim(&dns.claims, AF_INET, (struct sockaddr *)&local, st.st_ino);
+		claim_socket(fd, &local);
+	return fd;
+}
+
+/* The same at a given address, which may be shared. */
+static int program_socket_at(struct in_addr ip, in_port_t port)
+{
+	struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr = ip, .sin_port = port};
+	struct sockaddr_in there = loopback(window);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), one = 1;
+
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&local, sizeof(local)), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&there, sizeof(there)), 0);
+	claim_socket(fd, &local);
 	return fd;
 }
 
@@ -217,7 +237,6 @@ START_TEST(late_answers)
 	int fd = program_socket(window, true);
 	struct sockaddr_in local, to = loopback(window);
 	socklen_t len = sizeof(local);
-	struct stat st;
 
 	ask(fd, "first.test");
 	struct sockaddr_in first = server_hears();
@@ -226,13 +245,55 @@ START_TEST(late_answers)
 	fd = socket(AF_INET, SOCK_DGRAM, 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&local, len), 0);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	fstat(fd, &st);
-	dns_claim(&dns.claims, AF_INET, (struct sockaddr *)&local, st.st_ino);
+	claim_socket(fd, &local);
 	ask(fd, "second.test");
 	struct sockaddr_in second = server_hears();
 	ck_assert_uint_ne(first.sin_port, second.sin_port);
 	server_says(&second, "second", 6);
 	ck_assert_int_eq(recv(fd, data, sizeof(data), MSG_DONTWAIT), 6);
+	close(fd);
+}
+END_TEST
+
+static void check_answered(int fd)
+{
+	ask(fd, "alpha.test");
+	ck_assert_int_gt(recv(fd, data, sizeof(data), MSG_DONTWAIT), 12);
+}
+
+/* A port of several addresses, however many sockets come and go at one of them. */
+START_TEST(one_port_of_several_addresses)
+{
+	struct in_addr here = {htonl(INADDR_LOOPBACK)}, there = {htonl(INADDR_LOOPBACK + 1)};
+	struct sockaddr_in free_port;
+
+	close(udp(&free_port));
+	int fd = program_socket_at(here, free_port.sin_port);
+	for (int i = 0; i < 10; i++) {
+		int other = program_socket_at(there, free_port.sin_port);
+
+		check_answered(other);
+		check_answered(fd);
+		dns.claims.trust_ms = i % 2 ? DNS_TRUST_MS : 0;
+		check_answered(other);
+		check_answered(fd);
+		close(other);
+	}
+	close(fd);
+}
+END_TEST
+
+/* The port stays the program's when one of the sockets that share it is closed. */
+START_TEST(a_shared_port)
+{
+	struct in_addr here = {htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in free_port;
+
+	close(udp(&free_port));
+	int fd = program_socket_at(here, free_port.sin_port);
+	close(program_socket_at((struct in_addr){htonl(INADDR_ANY)}, free_port.sin_port));
+	dns.claims.trust_ms = 0;
+	check_answered(fd);
 	close(fd);
 }
 END_TEST
@@ -352,6 +413,8 @@ Suite *dns_suite(void)
 	tcase_add_test(tcase, strangers);
 	tcase_add_test(tcase, port_changes_hands);
 	tcase_add_test(tcase, late_answers);
+	tcase_add_test(tcase, one_port_of_several_addresses);
+	tcase_add_test(tcase, a_shared_port);
 	tcase_add_test(tcase, window_of_a_server);
 	tcase_add_test(tcase, too_many_servers);
 	tcase_add_test(tcase, too_many_flows);
