@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "rules/rules.h"
 #include "shim/address.h"
@@ -156,6 +158,20 @@ static int find_window(int fd, int family, const struct sockaddr_storage *server
 	return 0;
 }
 
+/* What the kernel would do on sending: give the socket a port, IP_BIND_ADDRESS_NO_PORT or not. */
+static int give_port(int fd, const struct sockaddr_storage *local, socklen_t len)
+{
+	int on = 1, off = 0;
+	bool without = option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT) > 0;
+
+	if (without)
+		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof(off));
+	int rc = bind(fd, (const struct sockaddr *)local, len);
+	if (without)
+		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	return rc;
+}
+
 /* Tell the bridge whose socket it is, giving it a port if it has none. Returns 0 or an errno
  * value. */
 static int claim(int fd, int family)
@@ -170,8 +186,7 @@ static int claim(int fd, int family)
 		return errno;
 	address_split((struct sockaddr *)&local, len, &ip, &port);
 	if (!port) {
-		/* What the kernel would do on sending. */
-		if (bind(fd, (struct sockaddr *)&local, len) < 0 ||
+		if (give_port(fd, &local, len) < 0 ||
 		    getsockname(fd, (struct sockaddr *)&local, &len) < 0)
 			return errno;
 	}
@@ -246,7 +261,9 @@ static size_t gather(const struct msghdr *msg, uint8_t out[DNS_QUESTION_MAX])
 {
 	size_t len = 0;
 
-	for (size_t i = 0; hook_may_read(msg->msg_iov) && i < msg->msg_iovlen && len < DNS_QUESTION_MAX; i++) {
+	if (!hook_may_read(msg->msg_iov) || msg->msg_iovlen > UIO_MAXIOV)
+		return 0; /* as the kernel says */
+	for (size_t i = 0; i < msg->msg_iovlen && len < DNS_QUESTION_MAX; i++) {
 		const struct iovec *part = &msg->msg_iov[i];
 		size_t room = DNS_QUESTION_MAX - len;
 		size_t n = part->iov_len < room ? part->iov_len : room;
@@ -260,16 +277,46 @@ static size_t gather(const struct msghdr *msg, uint8_t out[DNS_QUESTION_MAX])
 	return len;
 }
 
-static enum detour_send send_unconnected(int fd, const struct msghdr *msg,
+/* Whether this is one of several datagrams that leave with one call (udp(7), UDP_SEGMENT). */
+static bool is_segmented(int fd, const struct msghdr *msg)
+{
+	struct msghdr copy = *msg; /* CMSG_NXTHDR(3) has no const */
+
+	if (option(fd, SOL_UDP, UDP_SEGMENT) > 0)
+		return true;
+	if (!hook_may_read(msg->msg_control))
+		return false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c; c = CMSG_NXTHDR(&copy, c))
+		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_SEGMENT)
+			return true;
+	return false;
+}
+
+/* Whether a datagram may be a question of ours. What cannot be told here, since more of it follows,
+ * the bridge sees in whole and decides. */
+static bool may_be_ours(int fd, const struct msghdr *msg, int flags)
+{
+	uint8_t start[DNS_QUESTION_MAX];
+	struct dns_question question;
+
+	switch (dns_read_question(start, gather(msg, start), &question)) {
+	case DNS_QUERY:
+		return dns_is_ours(&question) || is_segmented(fd, msg);
+	case DNS_SHORT:
+		return (flags & MSG_MORE) || option(fd, SOL_UDP, UDP_CORK) > 0;
+	case DNS_OTHER:
+		break;
+	}
+	return is_segmented(fd, msg);
+}
+
+static enum detour_send send_unconnected(int fd, const struct msghdr *msg, int flags,
 					 const struct sockaddr_storage *server,
 					 struct detour *detour)
 {
 	const struct sockaddr *to = msg->msg_name;
-	uint8_t start[DNS_QUESTION_MAX];
-	struct dns_question question;
 
-	if (dns_read_question(start, gather(msg, start), &question) != DNS_QUERY ||
-	    !dns_is_ours(&question))
+	if (!may_be_ours(fd, msg, flags))
 		return DETOUR_NONE;
 	int error = find_window(fd, to->sa_family, server, detour);
 
@@ -279,7 +326,7 @@ static enum detour_send send_unconnected(int fd, const struct msghdr *msg,
 	return error ? DETOUR_FAILED : DETOUR_WINDOW;
 }
 
-enum detour_send detour_send(int fd, const struct msghdr *msg, struct detour *detour)
+enum detour_send detour_send(int fd, const struct msghdr *msg, int flags, struct detour *detour)
 {
 	const struct sockaddr *to = msg->msg_name;
 	struct sockaddr_storage server;
@@ -291,7 +338,7 @@ enum detour_send detour_send(int fd, const struct msghdr *msg, struct detour *de
 	enum detour_send verdict = DETOUR_CONNECTED;
 
 	if (!is_connected_to(fd, &server))
-		verdict = send_unconnected(fd, msg, &server, detour);
+		verdict = send_unconnected(fd, msg, flags, &server, detour);
 	guard_leave(&guard, verdict == DETOUR_FAILED ? errno : 0);
 	return verdict;
 }
@@ -302,9 +349,10 @@ void detour_restore(void *addr, socklen_t room, socklen_t len)
 	struct sockaddr_storage server;
 	socklen_t server_len;
 
-	if (!addr || len > room || len > sizeof(peer))
+	if (!addr || len > sizeof(peer))
 		return;
-	memcpy(&peer, addr, len);
+	/* What there was no room for is rarely more than padding. */
+	memcpy(&peer, addr, len < room ? len : room);
 	if (!bridge_dns_server((struct sockaddr *)&peer, &server, &server_len))
 		return;
 	if (peer.ss_family == AF_INET6 && server.ss_family == AF_INET)

@@ -6,7 +6,8 @@
  * A socket that is connected to a server is, in truth, connected to the bridge's window for it
  * (bridge/dns.h): then it does not matter how the program sends, and the bridge answers or
  * forwards. From a socket that is not connected, only what asks for a registry name goes to the
- * window; every other datagram goes its own way. Where the kernel names the window as the source of
+ * window, or may do so when all of it is there (MSG_MORE, UDP_CORK, UDP_SEGMENT); every other datagram
+ * goes its own way. Where the kernel names the window as the source of
  * something, the server's address is put in its place. (TCP to port 53 goes to the door,
  * hook_connect.c.)
  *
@@ -47,7 +48,7 @@ struct detour {
 	socklen_t len;
 };
 
-enum detour_send detour_send(int fd, const struct msghdr *msg, struct detour *detour);
+enum detour_send detour_send(int fd, const struct msghdr *msg, int flags, struct detour *detour);
 
 /* An address that the kernel gave as the source of a datagram or as the peer of a UDP socket: what
  * the program shall see instead is put in its place, in the same family. `room` is what the program

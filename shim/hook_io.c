@@ -20,7 +20,8 @@ enum passage {
 	FAIL,   /* errno says why */
 };
 
-static enum passage examine_datagram(int fd, const struct msghdr *msg, struct detour *detour)
+static enum passage examine_datagram(int fd, const struct msghdr *msg, int flags,
+				     struct detour *detour)
 {
 	const struct sockaddr *to = msg->msg_name;
 
@@ -28,7 +29,7 @@ static enum passage examine_datagram(int fd, const struct msghdr *msg, struct de
 		errno = ECONNREFUSED;
 		return FAIL;
 	}
-	switch (detour_send(fd, msg, detour)) {
+	switch (detour_send(fd, msg, flags, detour)) {
 	case DETOUR_WINDOW:
 		return MOVED;
 	case DETOUR_CONNECTED:
@@ -51,7 +52,7 @@ static enum passage examine(int fd, const struct msghdr *msg, int flags, struct 
 		return PASS;
 	if ((flags & MSG_FASTOPEN) && connect_by_rules(fd, to, msg->msg_namelen, &rc))
 		return rc == 0 ? OPENED : FAIL;
-	return examine_datagram(fd, msg, detour);
+	return examine_datagram(fd, msg, flags, detour);
 }
 
 ssize_t hook_send(int fd, const void *data, size_t len, int flags)

@@ -190,6 +190,129 @@ def malformed(t, server):
     t.equal(len(real.messages), len(seen), 'what the server was told')
 
 
+# What sockets can do besides: argv is how, a server, another address of this machine, the queries.
+SOCKETS = r"""
+import ctypes, mmap, socket, struct, sys
+how, server, elsewhere = sys.argv[1:4]
+queries = [bytes.fromhex(text) for text in sys.argv[4:]]
+to, libc = (server, 53), ctypes.CDLL(None, use_errno=True)
+IP_BIND_ADDRESS_NO_PORT, UDP_CORK, UDP_SEGMENT = 24, 1, 103
+
+
+def udp(*options):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(20)
+    for option in options:
+        sock.setsockopt(*option)
+    return sock
+
+
+def show(sock, count=1):
+    for data, source in sorted(sock.recvfrom(4096) for _ in range(count)):
+        print(data[2:].hex(), source)
+
+
+def same_port():
+    here = udp()
+    here.bind((server, 0))
+    here.connect(to)
+    there = udp()
+    there.bind((elsewhere, here.getsockname()[1]))
+    there.connect((elsewhere, 53))
+    for query in queries:
+        for sock in (here, there):
+            sock.send(query)
+            show(sock)
+
+
+def no_port():
+    sock = udp((socket.SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1))
+    for query in queries:
+        sock.sendto(query, to)
+        show(sock)
+    print(sock.getsockopt(socket.SOL_IP, IP_BIND_ADDRESS_NO_PORT))
+
+
+def more():
+    sock = udp()
+    for query in queries:
+        sock.sendto(query[:12], socket.MSG_MORE, to)
+        sock.sendto(query[12:], to)
+        show(sock)
+
+
+def cork():
+    sock = udp()
+    for query in queries:
+        sock.setsockopt(socket.SOL_UDP, UDP_CORK, 1)
+        sock.sendto(query[:5], to)
+        sock.sendto(query[5:], to)
+        sock.setsockopt(socket.SOL_UDP, UDP_CORK, 0)
+        show(sock)
+
+
+def segments():
+    sock = udp()
+    sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, len(queries[0]))
+    sock.sendto(b''.join(queries), to)
+    show(sock, len(queries))
+
+
+def segments_once():
+    sock, size = udp(), struct.pack('H', len(queries[0]))
+    sock.sendmsg([b''.join(queries)], [(socket.SOL_UDP, UDP_SEGMENT, size)], 0, to)
+    show(sock, len(queries))
+
+
+def short_address():
+    sock = udp()
+    sock.setblocking(True)
+    data, address = ctypes.create_string_buffer(4096), ctypes.create_string_buffer(16)
+    for query in queries:
+        room = ctypes.c_int(8)
+        sock.sendto(query, to)
+        count = libc.recvfrom(sock.fileno(), data, 4096, 0, address, ctypes.byref(room))
+        print(data.raw[2:count].hex(), address.raw.hex(), room.value)
+
+
+def too_many_parts():
+    # More than the kernel takes, or ever looks at: behind the first page there is nothing.
+    sock, parts = udp(), mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(parts))
+    libc.mprotect(ctypes.c_void_p(start + mmap.PAGESIZE), mmap.PAGESIZE, 0)
+    name = ctypes.create_string_buffer(struct.pack('=H', socket.AF_INET) + struct.pack(
+        '!H4s8x', 53, socket.inet_aton(server)))
+    msg = ctypes.create_string_buffer(struct.pack('@PIPNPNi', ctypes.addressof(name), 16, start,
+                                                  1 << 20, 0, 0, 0))
+    print(libc.sendmsg(sock.fileno(), msg, 0), ctypes.get_errno())
+
+
+globals()[how.replace('-', '_')]()
+"""
+
+
+@harness.test(cases=('same-port', 'no-port', 'more', 'cork', 'segments', 'segments-once',
+                     'short-address', 'too-many-parts'))
+def sockets(t, how):
+    """Options of sockets and calls: no difference, and no registry name reaches the server."""
+    nameserver.isolate()
+    real = nameserver.Nameserver(t, nameserver.LOCAL, nameserver.REMOTE)
+    guest = [harness.PYTHON, t.file('sockets.py', SOCKETS), how, nameserver.LOCAL, nameserver.REMOTE]
+    path, names = rules(t), ('www.real.test', 'one.real.test')
+    others = [packet(name).hex() for name in names]
+    t.equal(t.succeed([*guest, *others], rules=path), t.succeed([*guest, *others]),
+            'what the guest was told')
+    if how == 'too-many-parts':
+        return
+    real.messages = []
+    ours = [packet(name).hex() for name in ('nobodyknow', 'raw.githubusercontent.com', 'webserver')]
+    ours = ours[::2] if 'segments' in how else ours[1:]
+    out = t.succeed([*guest, *ours], rules=path)
+    t.check('f0f0' in out and '7f000001' not in out, f'an address of the mesh: {out}')
+    t.check(not any('webserver' in name or 'github' in name for name in real.questions()),
+            f'what the server was asked: {real.questions()}')
+
+
 NODE = r'''
 const dns = require('dns');
 dns.setServers(process.argv.slice(2, 3));
