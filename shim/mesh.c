@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@
 #include "rules/diag.h"
 #include "rules/rules.h"
 #include "shim/fork.h"
+#include "shim/libc.h"
 #include "shim/libconfig.h"
 #include "shim/log.h"
 #include "shim/process.h"
@@ -278,6 +280,21 @@ static struct rules *refuse_gaps(struct rules *fresh, struct diags *diags)
 	return NULL;
 }
 
+/* Whether descriptors or memory have run out, as far as can be told: then it is not the files that
+ * are wrong. Reading them takes one descriptor for each level of @include. */
+static bool is_scarce(const struct diags *diags)
+{
+	int fds[4], n = 0;
+	bool scarce = !diags->first;
+
+	while (n < 4 && (fds[n] = open("/", O_PATH | O_CLOEXEC)) >= 0)
+		n++;
+	scarce |= n < 4 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
+	while (n > 0)
+		real.close(fds[--n]);
+	return scarce;
+}
+
 /* `unusable`: why libconfig cannot be used; empty text if it can. */
 __attribute__((noinline)) static void load(const struct err *unusable)
 {
@@ -305,6 +322,8 @@ __attribute__((noinline)) static void load(const struct err *unusable)
 		mesh_rules_unref(old);
 	} else {
 		complain(&diags);
+		if (is_scarce(&diags))
+			seen = ~seen; /* the next look finds them changed */
 	}
 	diags_release(&diags);
 }

@@ -298,6 +298,27 @@ static void exhausted_before(void)
 	printf("survived\n");
 }
 
+/* Nothing is left when the rules are to be read: they are, once there is room. */
+static void exhausted_unread(void)
+{
+	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+	int tries = 0;
+
+	limit_to(64);
+	int first = exhaust(0);
+
+	if (getaddrinfo(host, port, &hints, &to) == 0)
+		die("%s is known", host);
+	for (int fd = first; fd < 64; fd++)
+		close(fd);
+	/* The files are looked at once a second. */
+	while (getaddrinfo(host, port, &hints, &to) != 0)
+		if (usleep(100000) < 0 || ++tries == 200)
+			die("%s stays unknown", host);
+	get();
+	printf("survived\n");
+}
+
 /* The program has one number left, and needs no more. */
 static void exhausted_after(void)
 {
@@ -362,6 +383,7 @@ static const struct {
     {"reused-number", reused_number},
     {"reused-strangers", reused_strangers},
     {"exhausted-before", exhausted_before},
+    {"exhausted-unread", exhausted_unread},
     {"exhausted-after", exhausted_after},
     {"tiny", tiny},
     {"closed-late", closed_late},

@@ -51,6 +51,14 @@ def exhausted_before(t):
 
 
 @harness.test()
+def exhausted_unread(t):
+    """2.4: no number is left to read the rules with. That passes, and is no reason to be without
+    rules for good."""
+    out = under_the_library(t, 'exhausted-unread')
+    t.equal(out.splitlines()[-1], 'survived', 'stdout')
+
+
+@harness.test()
 def tiny(t):
     """2.4: tables of 4 to 16 numbers: an error or an answer, and an answer where there is room."""
     seen = dict(line.split(': ') for line in under_the_library(t, 'tiny').splitlines())
