@@ -53,6 +53,20 @@ bool detour_is_impossible(int fd)
 	return true;
 }
 
+/* Whether what a UDP socket sends leaves by an interface that it has chosen (ip(7), IP_UNICAST_IF):
+ * the way to loopback would lead out of the machine. TCP takes no notice of it. */
+static bool has_chosen_interface(int fd)
+{
+	int v4 = option(fd, IPPROTO_IP, IP_UNICAST_IF);
+	int v6 = option(fd, IPPROTO_IPV6, IPV6_UNICAST_IF); /* -1: it has none */
+
+	if ((v4 == 0 || v4 == -1) && (v6 == 0 || v6 == -1))
+		return false;
+	log_warn("a DNS socket sends by an interface of its choice: it is left alone, and learns no "
+		 "mesh address");
+	return true;
+}
+
 static bool is_unicast(const struct in6_addr *ip)
 {
 	if (!IN6_IS_ADDR_V4MAPPED(ip))
@@ -82,7 +96,7 @@ static bool can_use_window(int fd, const struct sockaddr *to, socklen_t len)
 	uint16_t port;
 	int saved = errno;
 	bool can = address_split(to, len, &ip, &port) && is_unicast(&ip) && is_udp(fd) &&
-		   is_of_use() && !detour_is_impossible(fd);
+		   is_of_use() && !detour_is_impossible(fd) && !has_chosen_interface(fd);
 
 	errno = saved;
 	return can;

@@ -11,8 +11,8 @@
  * something, the server's address is put in its place. (TCP to port 53 goes to the door,
  * hook_connect.c.)
  *
- * Left alone: sockets that are bound to a device, since they cannot reach loopback; broadcast and
- * multicast; rules without hosts. What a connected socket is not told is that nobody listens on the
+ * Left alone: sockets that are bound to a device or have chosen one to send by, since they cannot
+ * reach loopback; broadcast and multicast; rules without hosts. What a connected socket is not told is that nobody listens on the
  * server's port: no ICMP error can be had for it, and it waits as for a server that is down.
  *
  * Threads: the program's.

@@ -3,6 +3,7 @@
 addresses that getaddrinfo(3) gives; for everything else it is as if the library were not there."""
 
 import ipaddress
+import os
 import re
 import struct
 
@@ -311,6 +312,48 @@ def sockets(t, how):
     t.check('f0f0' in out and '7f000001' not in out, f'an address of the mesh: {out}')
     t.check(not any('webserver' in name or 'github' in name for name in real.questions()),
             f'what the server was asked: {real.questions()}')
+
+
+# A device whose other end is this program: what leaves by it is printed.
+CHOSEN = r"""
+import fcntl, os, socket, struct, sys
+
+TUNSETIFF, IFF_TUN, IFF_NO_PI, IP_UNICAST_IF = 0x400454ca, 1, 0x1000, 50
+SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK, IFF_UP = 0x8914, 0x8916, 0x891c, 1
+
+tun = os.open('/dev/net/tun', os.O_RDWR)
+fcntl.ioctl(tun, TUNSETIFF, struct.pack('16sH14x', b'tun0', IFF_TUN | IFF_NO_PI))
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    for request, address in ((SIOCSIFADDR, '198.51.100.1'), (SIOCSIFNETMASK, '255.255.255.0')):
+        fcntl.ioctl(control, request, struct.pack('16sHH4s8x', b'tun0', socket.AF_INET, 0,
+                                                  socket.inet_aton(address)))
+    fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack('16sH14x', b'tun0', IFF_UP))
+for connected in (False, True):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_IP, IP_UNICAST_IF, struct.pack('!I', socket.if_nametoindex('tun0')))
+    if connected:
+        sock.connect(('198.51.100.53', 53))
+        sock.send(bytes.fromhex(sys.argv[1]))
+    else:
+        sock.sendto(bytes.fromhex(sys.argv[1]), ('198.51.100.53', 53))
+    while True:
+        packet = os.read(tun, 4096)
+        if packet[0] >> 4 == 4 and packet[9] == socket.IPPROTO_UDP:
+            break
+    print(socket.inet_ntoa(packet[16:20]), packet[28:].hex())
+"""
+
+
+@harness.test()
+def chosen_interface(t):
+    """IP_UNICAST_IF: a question for the bridge would leave the machine, for 127.0.0.1."""
+    if not os.access('/dev/net/tun', os.W_OK):
+        raise harness.Skip('there is no /dev/net/tun')
+    nameserver.isolate()
+    path, script = rules(t), t.file('chosen.py', CHOSEN)
+    for name in 'www.real.test', 'webserver':
+        guest = [harness.PYTHON, script, packet(name).hex()]
+        t.equal(t.succeed(guest, rules=path), t.succeed(guest), 'what left')
 
 
 NODE = r'''
