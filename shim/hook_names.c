@@ -118,7 +118,7 @@ static char *to_ascii(const char *node)
 		letter++;
 	if (!*letter)
 		return NULL;
-	void *library = dlopen("libidn2.so.0", RTLD_LAZY | RTLD_LOCAL);
+	void *library = real.dlopen("libidn2.so.0", RTLD_LAZY | RTLD_LOCAL);
 
 	if (!library)
 		return NULL;

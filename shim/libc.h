@@ -4,12 +4,13 @@
  *
  * Threads: any. The table starts with raw system calls (a preloaded allocator may close a file
  * before our constructor ran, and dlsym(3) may allocate), and is filled once by libc_bind().
- * Those that have no system call (the resolver's, most of exec(3)) are NULL until then: their
+ * Those that have no system call (the resolver's, most of exec(3), dlopen) are NULL until then: their
  * hooks call libc_bind() first.
  */
 #ifndef SHIM_LIBC_H
 #define SHIM_LIBC_H
 
+#include <dlfcn.h>
 #include <netdb.h>
 #include <spawn.h>
 #include <stddef.h>

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "shim/fork.h"
+#include "shim/libc.h"
 
 /* The structs in libconfig.h are shared with the library, so their version has to agree. */
 #if LIBCONFIG_VER_MAJOR != 1 || LIBCONFIG_VER_MINOR != 5
@@ -102,7 +103,7 @@ static _Atomic(struct library *) library;
  * inside), a preloaded library, a sanitizer's runtime. */
 static bool is_foreign_allocator(void)
 {
-	void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	void *libc = real.dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
 	bool foreign = libc && dlsym(libc, "free") != dlsym(RTLD_DEFAULT, "free");
 
 	if (libc)
@@ -116,11 +117,11 @@ static void *open_library(void)
 
 	if (!is_foreign_allocator())
 		flags |= RTLD_DEEPBIND;
-	return dlopen(LIBRARY, flags);
+	return real.dlopen(LIBRARY, flags);
 }
 
 /* Returns the name of the function that is missing, or NULL. */
-static const char *bind(struct library *into, void *handle)
+static const char *bind_all(struct library *into, void *handle)
 {
 #define BIND(name)                                                                                 \
 	into->name = (__typeof__(into->name))dlsym(handle, #name);                                 \
@@ -146,7 +147,7 @@ static struct library *load(struct err *err)
 		return NULL;
 	}
 	struct library *fresh = calloc(1, sizeof(*fresh));
-	const char *missing = fresh ? bind(fresh, handle) : NULL;
+	const char *missing = fresh ? bind_all(fresh, handle) : NULL;
 
 	if (!fresh || missing) {
 		if (missing)

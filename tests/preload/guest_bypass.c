@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What no preloaded library sees: guest_bypass raw HOST PORT, or guest_bypass MODULE HOST PORT with
- * a module to be loaded with RTLD_DEEPBIND, that has `int dial(const char *host, const char *port)`.
+ * What passes by a preloaded library: guest_bypass raw HOST PORT, or guest_bypass MODULE HOST PORT
+ * with a module to be loaded with RTLD_DEEPBIND, that has `int dial(const char *, const char *)`.
  * Prints what came of it.
  */
 #include <dlfcn.h>
@@ -46,7 +46,7 @@ static void raw(const char *host, const char *port)
 
 static void deepbound(const char *path, const char *host, const char *port)
 {
-	void *module = dlopen(path, RTLD_NOW | RTLD_DEEPBIND);
+	void *module = dlopen(path, RTLD_LAZY | RTLD_DEEPBIND);
 	int (*dial_there)(const char *, const char *) = NULL;
 
 	if (module)

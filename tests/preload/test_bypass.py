@@ -2,6 +2,7 @@
 """What goes past a preloaded library fails, and leaks nothing (2.1 and 2.7 in README.md); and who
 is not this process does not get in (promise 8)."""
 
+import errno
 import re
 
 import harness
@@ -26,7 +27,6 @@ int dial(const char *host, const char *port)
     return errno;
 }
 '''
-EAI_NONAME, EAI_AGAIN, ENETUNREACH = -2, -3, 101
 
 
 def founding(t):
@@ -46,22 +46,83 @@ def bare_connect(t):
     server.only_requests(0)
 
 
-@harness.test()
-def deepbound_module(t):
-    """A module that is loaded with RTLD_DEEPBIND finds libc before any preloaded library: it does
-    not learn the mesh's names, and their addresses lead nowhere."""
+# The same through a table, whose functions the loader fills in like data.
+TABLE = MODULE.replace('connect(', 'table.open(').replace('getaddrinfo(', 'table.find(').replace(
+    'int dial', '''static struct {
+    int (*open)(int, const struct sockaddr *, socklen_t);
+    int (*find)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+} table = {connect, getaddrinfo};
+int dial''', 1)
+
+# What some module brings along.
+OWN = 'int connect(int fd, const void *to, unsigned len) { return -1; }'
+
+
+def deepbound(t, source, *flags, host='webserver'):
+    """What became of a connection that a module makes which is loaded with RTLD_DEEPBIND."""
     if t.sanitizer():
         raise harness.Skip('AddressSanitizer refuses RTLD_DEEPBIND')
     nameserver.isolate()
     server, rules = founding(t)
-    module = compile_c(t, 'module.so', MODULE, '-shared', '-fPIC')
-    out = t.succeed([t.guest('guest_bypass'), module, 'webserver', 80], rules=rules)
-    t.check(int(out) in (EAI_NONAME, EAI_AGAIN), f'the name: {out}')
-    address = t.succeed([harness.PYTHON, '-c', 'import socket;'
-                         'print(socket.gethostbyname("webserver"))'], rules=rules).strip()
-    out = t.succeed([t.guest('guest_bypass'), module, address, 80], rules=rules)
-    t.equal(int(out), ENETUNREACH, 'the address')
+    module = compile_c(t, 'module.so', source, '-shared', '-fPIC', *flags)
+    out = t.succeed([t.guest('guest_bypass'), module, host, 80], rules=rules)
     server.only_requests(0)
+    return int(out)
+
+
+@harness.test(cases=['now', 'lazy', 'norelro'])
+def deepbound_module(t, case):
+    """A module that is loaded with RTLD_DEEPBIND, as PHP loads its extensions, finds libc before any
+    preloaded library. It is brought to the mesh all the same (preload-lessons 2.1)."""
+    t.equal(deepbound(t, MODULE, f'-Wl,-z,{case}'), 0, 'the connection')
+
+
+@harness.test()
+def deepbound_table(t):
+    """... and what it has the addresses of."""
+    t.equal(deepbound(t, TABLE), 0, 'the connection')
+
+
+@harness.test()
+def deepbound_library(t):
+    """... and the libraries that come with it, as libcurl comes with an extension of PHP."""
+    compile_c(t, 'libdial.so', MODULE.replace('int dial', 'int dial_there'), '-shared', '-fPIC')
+    use = 'int dial_there(); int dial(char *host, char *port) { return dial_there(host, port); }'
+    flags = f'-L{t.dir}', '-ldial', f'-Wl,-rpath,{t.dir}'
+    t.equal(deepbound(t, use, *flags), 0, 'the connection')
+
+
+@harness.test(cases=['now', 'lazy'])
+def deepbound_of_its_own(t, case):
+    """What it is loaded with RTLD_DEEPBIND for: the functions of its own libraries come first."""
+    compile_c(t, 'libown.so', OWN, '-shared', '-fPIC')
+    source = MODULE.replace('int error', 'errno = EXDEV; int error')
+    flags = f'-L{t.dir}', '-lown', f'-Wl,-rpath,{t.dir}', f'-Wl,-z,{case}'
+    t.equal(deepbound(t, source, *flags, host='127.0.0.1'), errno.EXDEV, 'the connection')
+
+
+@harness.test(cases=['lazy', 'deep'])
+def dlopen_by_name(t, case):
+    """The loader looks for a library where its caller says (DT_RUNPATH), and must not take us for
+    that."""
+    if t.sanitizer():
+        raise harness.Skip('the sanitizer has a dlopen(3) of its own')
+    (t.dir / 'lib').mkdir()
+    compile_c(t, 'lib/libthere.so', 'int there = 1;', '-shared', '-fPIC')
+    flag = 'RTLD_LAZY' + (' | RTLD_DEEPBIND' if case == 'deep' else '')
+    program = compile_c(t, 'opener', f'''
+        #include <dlfcn.h>
+        #include <stdio.h>
+        int main(void)
+        {{
+            puts(dlopen("libthere.so", {flag}) ? "found" : dlerror());
+            puts(dlopen("$ORIGIN/lib/libthere.so", {flag}) ? "found" : dlerror());
+            puts(dlopen("/none/none.so", {flag}) ? "found" : dlerror());
+        }}''', '-Wl,--enable-new-dtags,-rpath,' + str(t.dir / 'lib'))
+    _, rules = founding(t)
+    outputs = [t.succeed([program], rules=given) for given in (None, rules)]
+    t.equal(outputs[1], outputs[0], 'what dlopen(3) says under the library')
+    t.equal(outputs[0].split('\n')[:2], ['found', 'found'], 'what it says without')
 
 
 STRANGER = r'''if 1:
