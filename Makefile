@@ -273,8 +273,8 @@ deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 no
 
 # Clients of all kinds, for check-programs and check-leaks. The static busybox is only a file, as its
 # package cannot be installed beside the dynamic one's.
-programs   := apache2-utils busybox chromium git golang-go iproute2 libwww-perl musl-tools openjdk-17-jdk-headless \
-    perl python3-requests socat wrk
+programs   := apache2-utils aria2 busybox chromium git golang-go gunicorn haproxy iproute2 libwww-perl musl-tools \
+    openjdk-17-jdk-headless perl php-cli php-curl python3-requests ruby socat wrk
 # Python's own tests, for check-cpython.
 programs   += libpython3.11-testsuite
 

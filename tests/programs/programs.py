@@ -35,6 +35,13 @@ def busybox(t, at):
     return at.run(['busybox', 'wget', '-q', '-O', '-', f'{at.url}/text'])
 
 
+@row('aria2c', 'aria2c', lanes=PLAIN)
+def aria2(t, at):
+    """It asks DNS by itself (c-ares), and has several connections."""
+    return at.run(['sh', '-c', 'aria2c -q --no-conf -t 60 -m 1 -s 4 -x 4 -k 1M -Z "$0/text" "$0/big" && '
+                   'cat text big', at.url])
+
+
 def raw_request(at, path='/text'):
     return f'GET {path} HTTP/1.1\r\nHost: {at.host}\r\nConnection: close\r\n\r\n'
 
@@ -224,14 +231,84 @@ def perl_lwp(t, at):
     return at.run(['perl', CLIENTS / 'lwp.pl', at.url])
 
 
-# --- nginx as a client ------------------------------------------------------
+# --- PHP, Ruby --------------------------------------------------------------
+
+def has_php_curl(t):
+    if t.run(['php', '-r', 'curl_init();']).status:
+        missing('php-curl')
+
+
+@row('php curl, streams', 'php', lanes=PLAIN, needs=has_php_curl)
+def php(t, at):
+    return at.run(['php', CLIENTS / 'curl.php', at.url])
+
+
+@row('ruby Net::HTTP', 'ruby', lanes=PLAIN)
+def ruby(t, at):
+    return at.run(['ruby', CLIENTS / 'net_http.rb', at.url])
+
+
+# --- servers as clients -----------------------------------------------------
+
+def listener(at):
+    """A socket for a server to inherit: its clients can wait before it is there."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(at.dir / 'socket'))
+    listener.listen(64)
+    return listener
+
+
+def ask(t, at, *paths, options=()):
+    return t.run(['curl', '-sS', '--max-time', '60', '--unix-socket', at.dir / 'socket',
+                  *(f'http://x/{path}' for path in paths), *options])
+
+
+@row('gunicorn', 'gunicorn', lanes=PLAIN)
+def gunicorn(t, at):
+    """Processes and threads, forked off one that has the application already."""
+    with listener(at) as inherited:
+        fd = inherited.fileno()
+        process = at.start(['gunicorn', '--preload', '-w', 2, '--threads', 2, '-b', f'fd://{fd}',
+                            '--chdir', CLIENTS, '--log-level', 'critical', '--graceful-timeout', 1,
+                            'application'],
+                           env={'URL': at.url, 'PYTHONDONTWRITEBYTECODE': '1'}, pass_fds=[fd],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    result = ask(t, at, 'text', 'big', 'text')
+    harness.end(process)
+    return result
+
+
+@row('haproxy', 'haproxy', '-v', lanes=PLAIN)
+def haproxy(t, at):
+    (at.dir / 'haproxy.cfg').write_text(f'''
+        global
+            nbthread 2
+        defaults
+            mode http
+            timeout connect 30s
+            timeout client 60s
+            timeout server 60s
+        frontend here
+            bind "fd@${{LISTENER}}"
+            default_backend there
+        backend there
+            http-request set-header Host {at.authority}
+            server there {at.host}:{at.port}
+''')
+    with listener(at) as inherited:
+        fd = inherited.fileno()
+        process = at.start(['haproxy', '-db', '-f', 'haproxy.cfg'], env={'LISTENER': str(fd)},
+                           pass_fds=[fd], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    result = ask(t, at, 'text', 'big', 'nothing', 'echo', options=['--data-binary', 'some text'])
+    harness.end(process)
+    return result
+
+
 
 @row('nginx proxy_pass', 'nginx', '-v', lanes=PLAIN)
 def nginx(t, at):
     """It inherits the socket that its clients are waiting on (as in origin.py)."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(at.dir / 'socket'))
-        listener.listen(64)
+    with listener(at) as inherited:
         (at.dir / 'nginx.conf').write_text(f'''
             daemon off;
             worker_processes 2;
@@ -254,14 +331,12 @@ def nginx(t, at):
                 }}
             }}
         ''')
-        fd = listener.fileno()
+        fd = inherited.fileno()
         process = at.start(['nginx', '-p', at.dir, '-c', 'nginx.conf', '-e', 'error.log'],
                            env={'NGINX': f'{fd};'}, pass_fds=[fd], stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
     t.logs.append(at.dir / 'error.log')
-    result = t.run(['curl', '-sS', '--max-time', '60', '--unix-socket', at.dir / 'socket',
-                    *(f'http://x/{path}' for path in ('text', 'big', 'nothing')),
-                    '--data-binary', 'some text', 'http://x/echo'])
+    result = ask(t, at, 'text', 'big', 'nothing', 'echo', options=['--data-binary', 'some text'])
     harness.end(process)
     return result
 
