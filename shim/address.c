@@ -32,6 +32,11 @@ bool address_split(const struct sockaddr *addr, socklen_t len, struct in6_addr *
 	return false;
 }
 
+socklen_t address_size(int family)
+{
+	return family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
 bool address_is_local(const struct in6_addr *ip)
 {
 	if (IN6_IS_ADDR_V4MAPPED(ip))

@@ -21,6 +21,9 @@
  */
 bool address_split(const struct sockaddr *addr, socklen_t len, struct in6_addr *ip, uint16_t *port);
 
+/* Bytes of an address of this family, AF_INET or AF_INET6. */
+socklen_t address_size(int family);
+
 /* 127.0.0.0/8, ::1, 0.0.0.0 and ::, each also v4-mapped: this host itself. */
 bool address_is_local(const struct in6_addr *ip);
 

@@ -23,15 +23,9 @@ struct dns_flow {
 	struct dns_flow *next, *prev;
 };
 
-static socklen_t size_of(const struct sockaddr_storage *addr)
-{
-	return addr->ss_family == AF_INET ? sizeof(struct sockaddr_in) :
-					    sizeof(struct sockaddr_in6);
-}
-
 static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
-	return a->ss_family == b->ss_family && memcmp(a, b, size_of(a)) == 0;
+	return a->ss_family == b->ss_family && memcmp(a, b, address_size(a->ss_family)) == 0;
 }
 
 /* What identifies a server: without the flow label, say. */
@@ -119,7 +113,7 @@ static void flow_ready(struct watch *watch, uint32_t events)
 			return;
 		}
 		real.sendto(flow->window->fd, dns->buffer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL,
-			    (struct sockaddr *)&flow->from, size_of(&flow->from));
+			    (struct sockaddr *)&flow->from, address_size(flow->from.ss_family));
 	}
 }
 
@@ -136,10 +130,12 @@ static int flow_socket(struct dns_window *window, const struct sockaddr_storage 
 		((struct sockaddr_in *)&source)->sin_port = 0;
 	else
 		((struct sockaddr_in6 *)&source)->sin6_port = 0;
-	if (address_is_remote((struct sockaddr *)&source, size_of(&source)) ||
-	    !address_is_remote((struct sockaddr *)&window->server, size_of(&window->server)))
-		(void)!bind(fd, (struct sockaddr *)&source, size_of(&source));
-	if (real.connect(fd, (struct sockaddr *)&window->server, size_of(&window->server)) == 0)
+	if (address_is_remote((struct sockaddr *)&source, address_size(source.ss_family)) ||
+	    !address_is_remote((struct sockaddr *)&window->server,
+			       address_size(window->server.ss_family)))
+		(void)!bind(fd, (struct sockaddr *)&source, address_size(source.ss_family));
+	if (real.connect(fd, (struct sockaddr *)&window->server,
+			 address_size(window->server.ss_family)) == 0)
 		return fd;
 	real.close(fd);
 	return -1;
@@ -182,7 +178,7 @@ static struct dns_flow *flow_for(struct dns_window *window, const struct sockadd
 	struct dns *dns = window->dns;
 	struct dns_flow *flow;
 
-	DL_FOREACH(dns->flows, flow)
+	DL_FOREACH (dns->flows, flow)
 		if (flow->window == window && same_address(&flow->from, from))
 			break;
 	if (flow && flow->claim == claim) {
@@ -211,7 +207,7 @@ static void come_in(struct dns_window *window, size_t len, const struct sockaddr
 	size_t reply_len = dns_answer(dns->buffer, len, reply);
 	if (reply_len) {
 		real.sendto(window->fd, reply, reply_len, MSG_DONTWAIT | MSG_NOSIGNAL,
-			    (const struct sockaddr *)from, size_of(from));
+			    (const struct sockaddr *)from, address_size(from->ss_family));
 		return;
 	}
 	struct dns_flow *flow = flow_for(window, from, claim);
@@ -256,7 +252,7 @@ static void window_close(struct dns_window *window)
 
 	if (!window->port)
 		return;
-	DL_FOREACH_SAFE(dns->flows, flow, next)
+	DL_FOREACH_SAFE (dns->flows, flow, next)
 		if (flow->window == window)
 			flow_free(flow);
 	dialled_close_window(window->server.ss_family, window->port);
@@ -271,7 +267,7 @@ static void window_close(struct dns_window *window)
 static uint16_t window_open(struct dns_window *window, const struct sockaddr_storage *server)
 {
 	struct sockaddr_storage addr = {.ss_family = server->ss_family};
-	socklen_t len = size_of(server);
+	socklen_t len = address_size(server->ss_family);
 	int one = 1;
 
 	if (server->ss_family == AF_INET)

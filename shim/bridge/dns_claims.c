@@ -85,8 +85,7 @@ static struct dns_claim *place_for(struct dns_claim *places, const struct dns_cl
 void dns_claim(struct dns_claims *claims, int family, const struct sockaddr *local, ino_t inode)
 {
 	struct dns_claim claim = {.inode = inode, .believed_at = now_ms()};
-	socklen_t len = local->sa_family == AF_INET ? sizeof(struct sockaddr_in) :
-						      sizeof(struct sockaddr_in6);
+	socklen_t len = address_size(local->sa_family);
 	uint16_t port;
 
 	if (!address_split(local, len, &claim.address, &port))
@@ -172,8 +171,7 @@ static void believe(struct dns_claims *claims, struct dns_claim *places, uint32_
 
 uint32_t dns_claim_of(struct dns_claims *claims, int family, const struct sockaddr *from)
 {
-	socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in) :
-					    sizeof(struct sockaddr_in6);
+	socklen_t len = address_size(family);
 	const int64_t proven_since = now_ms() - claims->trust_ms;
 	struct dns_claim found[WAYS], claim;
 	struct in6_addr ip;

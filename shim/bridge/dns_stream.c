@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "shim/address.h"
 #include "shim/bridge/dns_relay.h"
 #include "shim/bridge/sock.h"
 #include "shim/container_of.h"
@@ -112,8 +113,7 @@ static int side_open(struct dns_stream *s, struct side *side, int fd, bool conne
 /* Without a server, registry names are answered all the same. */
 static void dial_server(struct dns_stream *s, const struct sockaddr_storage *server)
 {
-	socklen_t len = server->ss_family == AF_INET ? sizeof(struct sockaddr_in) :
-						       sizeof(struct sockaddr_in6);
+	socklen_t len = address_size(server->ss_family);
 	int fd = socket(server->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	s->up.watch.fd = -1;
