@@ -374,10 +374,7 @@ static void closed_late(void)
 	_exit(fstat(2, &own) < 0 || own.st_size != 0 ? 30 : 40);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} modes[] = {
+static const struct guest_mode modes[] = {
     {"close_range", close_ranges},
     {"dup-onto", dup_onto},
     {"reused-number", reused_number},
@@ -396,11 +393,6 @@ int main(int argc, char **argv)
 	host = argv[2];
 	port = argv[3];
 	body = argv[4];
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(modes[i].name, argv[1]) != 0)
-			continue;
-		modes[i].run();
-		return 0;
-	}
-	die("no mode %s", argv[1]);
+	run_mode(modes, sizeof(modes) / sizeof(modes[0]), argv[1]);
+	return 0;
 }

@@ -196,10 +196,7 @@ static void die_when_busy(void)
 	raise(SIGTERM);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} modes[] = {
+static const struct guest_mode modes[] = {
     {"exit", by_exit},
     {"_exit", by__exit},
     {"half-close", half_close},
@@ -222,11 +219,6 @@ int main(int argc, char **argv)
 	host = argv[2];
 	port = argv[3];
 	body = argv[4];
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(modes[i].name, argv[1]) != 0)
-			continue;
-		modes[i].run();
-		return 0;
-	}
-	die("no mode %s", argv[1]);
+	run_mode(modes, sizeof(modes) / sizeof(modes[0]), argv[1]);
+	return 0;
 }

@@ -292,10 +292,7 @@ static void interrupted(void)
 	setitimer(ITIMER_REAL, &never, NULL);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} modes[] = {
+static const struct guest_mode modes[] = {
     {"prefork", prefork}, {"daemon-before", daemon_before}, {"daemon-after", daemon_after},
     {"spawn", spawn},     {"child", get},                   {"replace", replace},
     {"handlers", in_handlers}, {"interrupted", interrupted},
@@ -309,11 +306,6 @@ int main(int argc, char **argv)
 	host = argv[2];
 	port = argv[3];
 	body = argv[4];
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(modes[i].name, argv[1]) != 0)
-			continue;
-		modes[i].run();
-		return 0;
-	}
-	die("no mode %s", argv[1]);
+	run_mode(modes, sizeof(modes) / sizeof(modes[0]), argv[1]);
+	return 0;
 }

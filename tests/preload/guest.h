@@ -135,4 +135,21 @@ static inline void expect(const char *host, const char *port, const char *path, 
 	free(answer);
 }
 
+/* What a guest can do, by name. */
+struct guest_mode {
+	const char *name;
+	void (*run)(void);
+};
+
+static inline void run_mode(const struct guest_mode *modes, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(modes[i].name, name) != 0)
+			continue;
+		modes[i].run();
+		return;
+	}
+	die("no mode %s", name);
+}
+
 #endif

@@ -149,10 +149,7 @@ static void limit_mode(void)
 		expect(host, port, "/anything?x=1", body);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} modes[] = {
+static const struct guest_mode modes[] = {
     {"errno", errno_mode},   {"sigpipe", sigpipe_mode}, {"threads", threads_mode},
     {"closed", closed_mode}, {"numbers", numbers_mode}, {"limit", limit_mode},
 };
@@ -164,11 +161,6 @@ int main(int argc, char **argv)
 	host = argv[2];
 	port = argv[3];
 	body = argv[4];
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(modes[i].name, argv[1]) != 0)
-			continue;
-		modes[i].run();
-		return 0;
-	}
-	die("no mode %s", argv[1]);
+	run_mode(modes, sizeof(modes) / sizeof(modes[0]), argv[1]);
+	return 0;
 }

@@ -411,10 +411,7 @@ static void little_memory(void)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} modes[] = {
+static const struct guest_mode modes[] = {
     {"ids", ids},
     {"nobody", become_nobody},
     {"user-before", user_before},
@@ -439,11 +436,6 @@ int main(int argc, char **argv)
 	port = argv[3];
 	body = argv[4];
 	args = argv + 5;
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(modes[i].name, argv[1]) != 0)
-			continue;
-		modes[i].run();
-		return 0;
-	}
-	die("no mode %s", argv[1]);
+	run_mode(modes, sizeof(modes) / sizeof(modes[0]), argv[1]);
+	return 0;
 }
