@@ -69,6 +69,13 @@ enum step_result answer_local(struct exchange *x, unsigned status, const char *f
 	return STEP_MORE;
 }
 
+enum step_result answer_bad_request(struct exchange *x, unsigned status, const char *why)
+{
+	x->keep = false;
+	x->sending.body.done = false; /* whatever follows cannot be framed */
+	return answer_local(x, status, "DPE", why);
+}
+
 enum step_result answer_reset(struct exchange *x, unsigned status, const char *flag,
 			      const char *reason, const char *detail)
 {
@@ -95,6 +102,8 @@ enum step_result answer_failure(struct exchange *x, enum upstream_failure failur
 	case UPSTREAM_TLS:
 		snprintf(detail, sizeof(detail), "TLS_error: %s", reason);
 		return answer_reset(x, 503, "UF", "remote connection failure", detail);
+	case UPSTREAM_OVERFLOW:
+		return answer_reset(x, 503, "UO", "overflow", NULL);
 	case UPSTREAM_CONNECT:
 		break;
 	}

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "shim/address.h"
 #include "shim/bridge/sock.h"
 #include "shim/container_of.h"
 #include "shim/libc.h"
@@ -26,6 +27,7 @@ struct downstream {
 	/* RULES_PASSTHROUGH: the cluster that the registry does not have. */
 	struct cluster cluster;
 	struct endpoint endpoint;
+	struct in6_addr address; /* that was dialled */
 	char literal[INET6_ADDRSTRLEN];
 	struct downstream *next, *prev;
 };
@@ -101,7 +103,6 @@ static void timer_fired(struct timer *timer)
 {
 	struct downstream *d = container_of(timer, struct downstream, timer);
 
-	exchange_timeout(d->exchange);
 	drive(d);
 }
 
@@ -148,14 +149,13 @@ static void dialled(void *arg, struct connection *connection, enum upstream_fail
 	drive(d);
 }
 
-static void op_acquire(struct exchange *exchange, const struct cluster *cluster,
-		       const char *server_name, bool http, bool fresh)
+static void op_acquire(struct exchange *exchange, const struct acquisition *wish)
 {
 	struct downstream *d = exchange_env(exchange);
 
 	free(d->key);
-	d->key = http ? pool_key(cluster, server_name) : NULL;
-	if (d->key && !fresh) {
+	d->key = wish->http ? pool_key(wish->cluster, wish->server_name) : NULL;
+	if (d->key && !wish->fresh) {
 		struct connection *connection = pool_take(d->all->pool, d->key);
 
 		if (connection) {
@@ -163,8 +163,8 @@ static void op_acquire(struct exchange *exchange, const struct cluster *cluster,
 			return;
 		}
 	}
-	d->dialing = dial_start(&d->all->dial, cluster, server_name, http, op_random(exchange),
-				dialled, d);
+	d->dialing = dial_start(&d->all->dial, wish->cluster, wish->server_name, wish->http,
+				op_random(exchange), dialled, d);
 	if (!d->dialing)
 		exchange_failed(exchange, UPSTREAM_CONNECT, "out of memory");
 }
@@ -189,7 +189,44 @@ static void op_release(struct exchange *exchange, struct upstream *upstream, boo
 		connection_free(connection, reset);
 }
 
-static void op_timer(struct exchange *exchange, unsigned ms)
+static void op_report(struct exchange *exchange, struct upstream *upstream, int outcome)
+{
+	(void)exchange;
+	(void)upstream;
+	(void)outcome;
+}
+
+static bool op_may_retry(struct exchange *exchange, const struct cluster *cluster)
+{
+	(void)exchange;
+	(void)cluster;
+	return true;
+}
+
+static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
+{
+	(void)exchange;
+	(void)upstream;
+	return false;
+}
+
+static struct io *op_mirror(struct exchange *exchange, const struct cluster *cluster,
+			    const char *server_name)
+{
+	(void)exchange;
+	(void)cluster;
+	(void)server_name;
+	return NULL;
+}
+
+static uint64_t op_now(struct exchange *exchange)
+{
+	struct downstream *d = exchange_env(exchange);
+
+	return loop_now(d->all->loop);
+}
+
+static void op_timer(struct exchange *exchange, uint64_t ms)
 {
 	struct downstream *d = exchange_env(exchange);
 
@@ -203,7 +240,12 @@ static const struct exchange_ops ops = {
     .acquire = op_acquire,
     .cancel = op_cancel,
     .release = op_release,
+    .report = op_report,
+    .may_retry = op_may_retry,
+    .unseen = op_unseen,
+    .mirror = op_mirror,
     .random = op_random,
+    .now = op_now,
     .timer = op_timer,
 };
 
@@ -242,8 +284,13 @@ static int start(struct downstream *d)
 	    .cluster = d->claim.cluster,
 	    .name = d->claim.name,
 	    .port = d->claim.port,
+	    .address = &d->address,
 	};
+	uint16_t port;
 
+	if (!address_split((const struct sockaddr *)&d->claim.dialled, sizeof(d->claim.dialled),
+			   &d->address, &port))
+		target.address = NULL;
 	if (target.kind == RULES_PASSTHROUGH) {
 		passthrough(d);
 		target.cluster = &d->cluster;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The exchange from its start to the upstream connection, and what comes after the answer. The
- * answer itself is relay.c's.
+ * The exchange from its start to the upstream connection, and what comes after the answer. What
+ * lies between is route.c's and relay.c's.
  *
  * A head is copied to the arena once it is complete, so that nothing that points into it moves
  * while bodies pass through the buffers.
@@ -88,13 +88,6 @@ static void request_reset(struct exchange *x)
 	buf_take(&x->up_in, buf_len(&x->up_in));
 }
 
-static enum step_result bad_request(struct exchange *x, unsigned status, const char *why)
-{
-	x->keep = false;
-	x->sending.body.done = false; /* whatever follows cannot be framed */
-	return answer_local(x, status, "DPE", why);
-}
-
 static enum step_result parse_head(struct exchange *x, size_t length)
 {
 	const char *why = NULL;
@@ -114,11 +107,11 @@ static enum step_result parse_head(struct exchange *x, size_t length)
 	case 0:
 		break;
 	case -431:
-		return bad_request(x, 431, NULL);
+		return answer_bad_request(x, 431, NULL);
 	case -505:
-		return bad_request(x, 505, "meshshim speaks HTTP/1.0 and HTTP/1.1 only");
+		return answer_bad_request(x, 505, "meshshim speaks HTTP/1.0 and HTTP/1.1 only");
 	default:
-		return bad_request(x, 400, why);
+		return answer_bad_request(x, 400, why);
 	}
 	http1_body_init(&x->sending.body, &x->request);
 	x->keep = x->request.keep_alive;
@@ -137,13 +130,13 @@ static enum step_result run_head(struct exchange *x)
 		ssize_t length = http1_head_length(buf_data(&x->down_in), buf_len(&x->down_in),
 						   &x->scanned, &why);
 		if (length < 0)
-			return bad_request(x, 400, why);
+			return answer_bad_request(x, 400, why);
 		if (length > HTTP1_HEAD_MAX)
-			return bad_request(x, 431, NULL);
+			return answer_bad_request(x, 431, NULL);
 		if (length > 0)
 			return parse_head(x, (size_t)length);
 		if (buf_len(&x->down_in) >= HTTP1_HEAD_MAX)
-			return bad_request(x, 431, NULL);
+			return answer_bad_request(x, 431, NULL);
 		if (!buf_room(&x->down_in) && buf_grow(&x->down_in, HTTP1_HEAD_MAX) < 0)
 			return exchange_break(x);
 		ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
@@ -156,169 +149,6 @@ static enum step_result run_head(struct exchange *x)
 
 const struct step step_head = {"head", run_head};
 
-/* ---- route: rules, rewriting ------------------------------------------------------------- */
-
-/* Split an absolute-form target (RFC 9112 3.2.2). Returns -1 if it is malformed. */
-static int absolute_form(struct exchange *x, const char *target)
-{
-	const char *start = strstr(target, "://");
-
-	if (!start)
-		return -1;
-	start += 3;
-	size_t n = strcspn(start, "/?#");
-	if (!n || memchr(start, '@', n))
-		return -1;
-	x->authority = arena_strndup(&x->arena, start, n);
-	const char *rest = start + n;
-	if (*rest == '/') {
-		x->path = rest;
-	} else if (!*rest && !strcmp(x->method, "OPTIONS")) {
-		x->path = "*"; /* RFC 9112 3.2.4 */
-	} else {
-		char *path = arena_alloc(&x->arena, strlen(rest) + 2);
-
-		if (path) {
-			path[0] = '/';
-			strcpy(path + 1, rest);
-		}
-		x->path = path;
-	}
-	return x->authority && x->path ? 0 : -1;
-}
-
-/* Find authority and path of the request. NULL: fine, else why it is a bad request. */
-static const char *read_target(struct exchange *x)
-{
-	const struct field *host = head_find(&x->request, "host", 0);
-	char *target = arena_strndup(&x->arena, x->request.target, x->request.target_len);
-
-	if (head_count(&x->request, "host") > 1)
-		return "more than one Host field";
-	if (!host && x->request.minor >= 1)
-		return "no Host field";
-	if (host)
-		x->authority = arena_strndup(&x->arena, host->value, host->value_len);
-	else if (x->target.port == 80)
-		x->authority = x->target.name;
-	else {
-		char *authority = arena_alloc(&x->arena, strlen(x->target.name) + 8);
-
-		if (authority)
-			sprintf(authority, "%s:%u", x->target.name, (unsigned)x->target.port);
-		x->authority = authority;
-	}
-	x->path = target;
-	if (!target || !x->authority)
-		return "out of memory";
-	target[strcspn(target, "#")] = '\0'; /* a fragment is none of a server's business */
-	bool absolute = ascii_equal_nocase_n(target, "http://", 7) ||
-			ascii_equal_nocase_n(target, "https://", 8);
-	if (absolute ? absolute_form(x, target) < 0 :
-		       *target != '/' && (strcmp(target, "*") || strcmp(x->method, "OPTIONS")))
-		return "malformed request target";
-	/* What cannot be a host could be one host to us and another to the destination. */
-	return strpbrk(x->authority, " \t,@/\\?#\"<>^`{|}") ? "malformed Host" : NULL;
-}
-
-/* The target as the verdict leaves it. NULL: it cannot be made, out of bounds or out of memory. */
-static const char *rewritten_target(struct exchange *x)
-{
-	size_t size = strlen(x->path) + 256, n;
-	char *out = arena_alloc(&x->arena, size);
-
-	if (!out)
-		return NULL;
-	n = rules_rewrite_target(&x->verdict, x->path, out, size);
-	if (n < size)
-		return out;
-	/* One that has grown much is made again, in a place of its length. */
-	out = n != SIZE_MAX ? arena_alloc(&x->arena, n + 1) : NULL;
-	if (out)
-		rules_rewrite_target(&x->verdict, x->path, out, n + 1);
-	return out;
-}
-
-/* Apply the verdict: target, Host, and the fields that are between us and the program only. */
-static int rewrite_request(struct exchange *x, const char *target)
-{
-	const struct verdict *v = &x->verdict;
-
-	x->request.target = target;
-	x->request.target_len = (uint32_t)strlen(target);
-	if (x->request.minor == 0)
-		head_remove(&x->request, "expect"); /* RFC 9110 10.1.1 */
-	head_strip_hop_by_hop(&x->request, x->request.upgrade && x->request.minor >= 1);
-	if (head_set(&x->request, x->max_fields, "Host",
-		     v->authority ? v->authority : x->authority) < 0)
-		return -1;
-	buf_take(&x->up_out, buf_len(&x->up_out));
-	if (exchange_room(&x->up_out, head_length(&x->request)) < 0)
-		return -1;
-	return head_write(&x->request, &x->up_out) < 0 ? -1 : 0;
-}
-
-static enum step_result run_route(struct exchange *x)
-{
-	const char *why, *target;
-
-	x->method = arena_strndup(&x->arena, x->request.method, x->request.method_len);
-	if (!x->method)
-		return exchange_break(x);
-	if (!strcmp(x->method, "CONNECT"))
-		return bad_request(x, 501, "meshshim does not tunnel CONNECT: let the program "
-					   "connect to the host itself");
-	why = read_target(x);
-	if (why)
-		return bad_request(x, 400, why);
-
-	struct rules_request request = {
-	    .method = x->method,
-	    .authority = x->authority,
-	    .path = x->path,
-	    .dialled = x->target.name,
-	    .port = x->target.port,
-	    .fields = x->request.fields,
-	    .n_fields = x->request.n_fields,
-	    .random = x->ops->random(x),
-	};
-	rules_match(x->target.rules, &request, &x->verdict);
-	if (x->verdict.regex_limit)
-		log_warn("%s: a regular expression takes too long on the path \"%.200s\" and counts "
-			 "as no match", x->target.name, x->path);
-	switch (x->verdict.action) {
-	case RULES_ROUTE:
-		break;
-	case RULES_NO_ROUTE:
-		return answer_local(x, 404, "NR", NULL);
-	case RULES_NO_CLUSTER:
-		return answer_local(x, 503, "NC", NULL);
-	case RULES_REQUEST_BLOCKED:
-	case RULES_REQUEST_DIRECT:
-		return answer_local(x, 502, "NR", NULL);
-	case RULES_REDIRECT:
-	case RULES_DIRECT_RESPONSE:
-		/* Rules that have these are refused when they are loaded (rules_gaps()). */
-		return answer_local(x, 500, "-", NULL);
-	}
-	if (rules_server_name(x->verdict.cluster,
-			      x->verdict.authority ? x->verdict.authority : x->authority,
-			      x->server_name, sizeof(x->server_name)) < 0)
-		return bad_request(x, 400, "Host is too long");
-	target = rewritten_target(x);
-	if (!target)
-		return answer_local(x, 500, "-", "the request target cannot be rewritten");
-	if (rewrite_request(x, target) < 0)
-		return exchange_break(x);
-	log_debug("%s:%u %s %s -> %s:%u as %s", x->target.name, (unsigned)x->target.port,
-		  x->method, x->path, x->verdict.cluster->host,
-		  (unsigned)x->verdict.cluster->port, x->server_name);
-	x->step = &step_acquire;
-	return STEP_MORE;
-}
-
-const struct step step_route = {"route", run_route};
-
 /* ---- acquire: an upstream connection ----------------------------------------------------- */
 
 static enum step_result run_acquire(struct exchange *x)
@@ -326,9 +156,15 @@ static enum step_result run_acquire(struct exchange *x)
 	bool http = x->target.kind == RULES_HTTP;
 
 	if (!x->up && !x->acquiring && !x->failed) {
+		const struct acquisition wish = {
+		    .cluster = http ? x->verdict.cluster : x->target.cluster,
+		    .server_name = x->server_name,
+		    .http = http,
+		    .fresh = x->want_fresh,
+		};
+
 		x->acquiring = true;
-		x->ops->acquire(x, http ? x->verdict.cluster : x->target.cluster, x->server_name,
-				http, x->want_fresh);
+		x->ops->acquire(x, &wish);
 	}
 	if (x->failed) {
 		x->failed = false;
@@ -380,8 +216,7 @@ static enum step_result run_next(struct exchange *x)
 	if (x->down_eof || (whole && !buf_len(&x->down_in)))
 		return STEP_DONE;
 	x->step = &step_linger;
-	x->timed_out = false;
-	x->ops->timer(x, LINGER_MS);
+	deadline_set(x, DEADLINE_LINGER, LINGER_MS);
 	return STEP_MORE;
 }
 
@@ -393,7 +228,7 @@ static enum step_result run_linger(struct exchange *x)
 		int n = io_shutdown(x->down);
 
 		if (n == IO_WANT_READ || n == IO_WANT_WRITE)
-			return x->timed_out ? STEP_DONE : STEP_WAIT;
+			return deadline_passed(x, DEADLINE_LINGER) ? STEP_DONE : STEP_WAIT;
 		if (n < 0)
 			return STEP_DONE;
 		x->down_shut = true;
@@ -402,7 +237,7 @@ static enum step_result run_linger(struct exchange *x)
 		buf_take(&x->down_in, buf_len(&x->down_in));
 		ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
 
-		if (x->timed_out)
+		if (deadline_passed(x, DEADLINE_LINGER))
 			return STEP_DONE;
 		if (n == IO_WANT_READ || n == IO_WANT_WRITE)
 			return STEP_WAIT;
@@ -415,11 +250,6 @@ static enum step_result run_linger(struct exchange *x)
 }
 
 const struct step step_linger = {"linger", run_linger};
-
-void exchange_timeout(struct exchange *x)
-{
-	x->timed_out = true;
-}
 
 void exchange_abandon(struct exchange *x)
 {

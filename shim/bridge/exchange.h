@@ -37,31 +37,73 @@ struct upstream {
 
 /* Why no upstream connection could be had; decides the answer (istio-semantics 2.6). */
 enum upstream_failure {
-	UPSTREAM_NO_HOST, /* no endpoint could be resolved: "no healthy upstream" (UH) */
-	UPSTREAM_CONNECT, /* refused, unreachable, out of descriptors ... (UF) */
-	UPSTREAM_TIMEOUT, /* connectTimeout ran out (UF) */
-	UPSTREAM_TLS,     /* the handshake or the verification failed (UF) */
+	UPSTREAM_NO_HOST,  /* no endpoint, none healthy, or none could be resolved: "no healthy
+			      upstream" (UH) */
+	UPSTREAM_CONNECT,  /* refused, unreachable, out of descriptors ... (UF) */
+	UPSTREAM_TIMEOUT,  /* connectTimeout ran out (UF) */
+	UPSTREAM_TLS,	   /* the handshake or the verification failed (UF) */
+	UPSTREAM_OVERFLOW, /* a limit of connectionPool is reached (UO) */
+};
+
+/* A wish for an upstream connection. Pointers are valid during acquire() only, but for the cluster,
+ * which stays as long as the exchange's rules do. */
+struct acquisition {
+	const struct cluster *cluster;
+	const char *server_name; /* of TLS */
+	const char *dynamic;	 /* RESOLUTION_DYNAMIC_DNS: the name to resolve; RESOLUTION_NONE: the
+				    address that was dialled, as text. NULL with all others */
+	bool http;	  /* pooled, with ALPN; else a connection of its own */
+	bool fresh;	  /* not one that was used before */
+	unsigned attempt; /* 0: the request's first; others are retries, which maxRetries counts */
+	bool other_host;  /* a retry, on a host where the request has not been, if there is one */
+	bool hashed;	  /* consistentHash, and the request has what is hashed: */
+	uint64_t hash;
 };
 
 /* What an exchange asks of its surroundings. */
 struct exchange_ops {
 	/*
-	 * Get a connection to a cluster, TLS as its settings say with this server name. `fresh`:
-	 * not one that was used before. The answer is one call of exchange_connected() or
-	 * exchange_failed(), from within acquire() or later. `server_name` is valid during the
-	 * call only; the cluster stays as long as the exchange's rules do.
+	 * Get a connection. The answer is one call of exchange_connected() or exchange_failed(),
+	 * from within acquire() or later.
 	 */
-	void (*acquire)(struct exchange *exchange, const struct cluster *cluster,
-			const char *server_name, bool http, bool fresh);
+	void (*acquire)(struct exchange *exchange, const struct acquisition *wish);
 	/* The answer to acquire() is no longer wanted. */
 	void (*cancel)(struct exchange *exchange);
 	/* Give a connection back: for the next request (`reusable`) or to be closed; `reset`: hard. */
 	void (*release)(struct exchange *exchange, struct upstream *upstream, bool reusable,
 			bool reset);
-	/* Uniform random bits, for weighted destinations. */
+	/*
+	 * What the destination did with the request, for outlierDetection: the status of its answer
+	 * (>= 200), OUTCOME_RESET: the connection broke before there was one, OUTCOME_TIMEOUT: a
+	 * timeout of the rules ran out. Failures of acquire() are known already.
+	 */
+	void (*report)(struct exchange *exchange, struct upstream *upstream, int outcome);
+	/* Whether maxRetries lets another retry be made to the cluster now. */
+	bool (*may_retry)(struct exchange *exchange, const struct cluster *cluster);
+	/*
+	 * Whether nothing that was written to the connection since acquire() can have been seen by
+	 * the destination: its kernel has acknowledged none of it. False when in doubt.
+	 */
+	bool (*unseen)(struct exchange *exchange, struct upstream *upstream);
+	/*
+	 * A stream that takes a copy of one request (head and body as they go upstream) to a cluster
+	 * and drops the answer. It buffers within bounds; a write that does not fit gives
+	 * IO_WANT_WRITE, and the copy is then to be closed with a reset. Closing it without one ends
+	 * the request. NULL: it cannot be had.
+	 */
+	struct io *(*mirror)(struct exchange *exchange, const struct cluster *cluster,
+			     const char *server_name);
+	/* Uniform random bits, for weighted destinations, percentages, jitter. */
 	uint32_t (*random)(struct exchange *exchange);
-	/* Call exchange_timeout() in `ms`, unless called again before; 0: not at all. */
-	void (*timer)(struct exchange *exchange, unsigned ms);
+	/* Monotonic time in ms. */
+	uint64_t (*now)(struct exchange *exchange);
+	/* Drive the exchange again in `ms`, unless called again before; 0: not at all. */
+	void (*timer)(struct exchange *exchange, uint64_t ms);
+};
+
+enum {
+	OUTCOME_RESET = 0,
+	OUTCOME_TIMEOUT = -1,
 };
 
 /* What the program dialled. */
@@ -72,6 +114,7 @@ struct exchange_target {
 					  to outlive the exchange. RULES_HTTP: NULL */
 	const char *name; /* to outlive the exchange */
 	uint16_t port;
+	const struct in6_addr *address; /* IPv4 as v4-mapped; to outlive the exchange. NULL: not known */
 };
 
 /*
@@ -96,17 +139,14 @@ enum exchange_result {
 	EXCHANGE_DONE, /* over: call exchange_free() */
 };
 
-/* Do all that can be done now. To be called after every event on any of its streams, and after
- * exchange_connected(), exchange_failed() and exchange_timeout(). */
+/* Do all that can be done now. To be called after every event on any of its streams, after
+ * exchange_connected() and exchange_failed(), and when the timer fires. */
 enum exchange_result exchange_drive(struct exchange *exchange);
 
 /* Answers to acquire(). The upstream belongs to the exchange until release(). */
 void exchange_connected(struct exchange *exchange, struct upstream *upstream);
 void exchange_failed(struct exchange *exchange, enum upstream_failure failure,
 		     const char *reason);
-
-/* The time asked for with ops->timer() is over. */
-void exchange_timeout(struct exchange *exchange);
 
 /* The program's end is gone for good (EPOLLHUP, EPOLLERR): there is nobody to answer. */
 void exchange_abandon(struct exchange *exchange);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the parts of an exchange share: exchange.c (head to acquire, next, linger), relay.c (relay
- * and tunnel) and answer.c (answers of our own). Nobody else includes this.
+ * What the parts of an exchange share: exchange.c (head, acquire, next, linger), route.c (route),
+ * relay.c (relay and tunnel), answer.c (answers of our own) and deadline.c. Nobody else includes
+ * this.
  */
 #ifndef SHIM_BRIDGE_EXCHANGE_STATE_H
 #define SHIM_BRIDGE_EXCHANGE_STATE_H
@@ -19,6 +20,12 @@ enum step_result {
 	STEP_MORE, /* go on at once, with the step that is set now */
 	STEP_WAIT, /* a stream, a callback or the timer will bring us back */
 	STEP_DONE, /* the exchange is over */
+};
+
+/* Times at which something is over. The nearest one is what the timer is set to. */
+enum deadline {
+	DEADLINE_LINGER,
+	DEADLINES,
 };
 
 struct step {
@@ -84,7 +91,7 @@ struct exchange {
 	bool keep;     /* the program's connection lives on after this request */
 	bool down_eof; /* the program will send no more */
 	bool up_eof, down_shut, up_shut; /* tunnel */
-	bool timed_out;
+	uint64_t deadlines[DEADLINES]; /* 0: not set */
 	bool down_reset; /* close it hard */
 	bool gone;     /* nobody to answer: end now */
 	size_t budget; /* bytes that this drive may still move */
@@ -103,6 +110,15 @@ enum step_result answer_failure(struct exchange *x, enum upstream_failure failur
 enum step_result answer_reset(struct exchange *x, unsigned status, const char *flag,
 			      const char *reason, const char *detail);
 
+/* deadline.c: let it be over in `ms` from now. */
+void deadline_set(struct exchange *x, enum deadline which, uint64_t ms);
+
+/* deadline.c: it is not waited for any more. Idempotent. */
+void deadline_clear(struct exchange *x, enum deadline which);
+
+/* deadline.c: it was set, and is over. */
+bool deadline_passed(const struct exchange *x, enum deadline which);
+
 /* exchange.c: room for `length` bytes more in a buffer. Returns 0 or -1 (no memory). */
 int exchange_room(struct buf *buf, size_t length);
 
@@ -114,6 +130,9 @@ void exchange_release(struct exchange *x, bool reusable, bool reset);
 
 /* exchange.c: has the request been read to its end? */
 bool exchange_request_done(const struct exchange *x);
+
+/* answer.c: the answer to a request that cannot be understood; nothing after it is read. */
+enum step_result answer_bad_request(struct exchange *x, unsigned status, const char *why);
 
 /* exchange.c: end it, closing the program's connection hard. Returns STEP_DONE. */
 enum step_result exchange_break(struct exchange *x);

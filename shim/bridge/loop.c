@@ -233,6 +233,16 @@ static int wait_ms(const struct loop *loop, int max_ms)
 	return max_ms >= 0 && (uint64_t)max_ms < left ? max_ms : (int)left;
 }
 
+void loop_run_due(struct loop *loop)
+{
+	run_timers(loop);
+
+	struct task *tasks = loop->deferred;
+	loop->deferred = NULL;
+	loop->deferred_tail = &loop->deferred;
+	run_tasks(tasks);
+}
+
 void loop_turn(struct loop *loop, int max_ms)
 {
 	int timeout = wait_ms(loop, max_ms);
@@ -259,12 +269,7 @@ void loop_turn(struct loop *loop, int max_ms)
 			watch->ready(watch, event->events);
 	}
 	loop->batch_n = loop->batch_i = 0;
-	run_timers(loop);
-
-	struct task *tasks = loop->deferred;
-	loop->deferred = NULL;
-	loop->deferred_tail = &loop->deferred;
-	run_tasks(tasks);
+	loop_run_due(loop);
 }
 
 void loop_break(struct loop *loop, int error)

@@ -87,6 +87,12 @@ void loop_break(struct loop *loop, int error);
  * lock; gives it up while waiting. */
 void loop_turn(struct loop *loop, int max_ms);
 
+/*
+ * The second half of a turn: run timers that are due at `loop->now`, and deferred tasks. For tests whose
+ * clock is their own: `now` and `deferred_tail` of a zeroed loop are all that timers and tasks need.
+ */
+void loop_run_due(struct loop *loop);
+
 /* Watch `fd` for EPOLL* events; edge-triggered with EPOLLET among them. Returns 0 or -1 with
  * errno. */
 int loop_watch(struct loop *loop, struct watch *watch, int fd, uint32_t events);

@@ -4,256 +4,21 @@
  * format is described in tests/replay/README.md. Every file is played many times: in one piece,
  * split at every offset, and one byte at a time; the outcome must always be the same.
  */
+#include <arpa/inet.h>
 #include <check.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "memory_io.h"
+#include "replay_stage.h"
 #include "rules/diag.h"
 #include "shim/bridge/exchange.h"
 
 #define REPLAYS   "tests/replay"
 #define SPLIT_MAX 600 /* longer messages are split at their first bytes only */
-
-/* ---- the script -------------------------------------------------------------------------- */
-
-struct part {
-	char words[8][128];
-	int n_words;
-	int line;
-	char *text;
-	size_t len;
-};
-
-struct script {
-	const char *file;
-	struct part parts[64];
-	int n;
-	size_t longest; /* message */
-};
-
-/* Add a line to a part's text: \xNN, \r, \n, \\ are what they are in C; a backslash at the end of
- * a line means that no CRLF follows; \*N at the end repeats the line's text N times. */
-static void add_line(struct part *part, char *line)
-{
-	size_t start = part->len, n = strlen(line);
-	unsigned long repeat = 1;
-	int crlf = 1;
-	char *star = strstr(line, "\\*");
-
-	if (star) {
-		repeat = strtoul(star + 2, NULL, 10);
-		*star = '\0';
-		crlf = 0;
-	}
-	part->text = realloc(part->text, part->len + n * repeat + 3);
-	for (char *p = line; *p; p++) {
-		char c = *p;
-
-		if (c == '\\') {
-			p++;
-			if (!*p) {
-				crlf = 0;
-				break;
-			}
-			if (*p == 'x') {
-				char hex[3] = {p[1], p[2], 0};
-
-				c = (char)strtoul(hex, NULL, 16);
-				p += 2;
-			} else {
-				c = *p == 'r' ? '\r' : *p == 'n' ? '\n' : *p;
-			}
-		}
-		part->text[part->len++] = c;
-	}
-	size_t once = part->len - start;
-	for (unsigned long i = 1; i < repeat; i++, part->len += once)
-		memcpy(part->text + part->len, part->text + start, once);
-	if (crlf) {
-		memcpy(part->text + part->len, "\r\n", 2);
-		part->len += 2;
-	}
-}
-
-static void script_load(struct script *script, const char *file)
-{
-	FILE *in = fopen(file, "r");
-	char *line = NULL;
-	size_t size = 0;
-	ssize_t n;
-	struct part *part = NULL;
-
-	ck_assert_msg(in != NULL, "%s", file);
-	memset(script, 0, sizeof(*script));
-	script->file = file;
-	for (int number = 1; (n = getline(&line, &size, in)) >= 0; number++) {
-		if (n && line[n - 1] == '\n')
-			line[n - 1] = '\0';
-		if (strncmp(line, "--- ", 4) == 0) {
-			part = &script->parts[script->n++];
-			ck_assert_int_lt(script->n, 64);
-			part->line = number;
-			for (char *save, *w = strtok_r(line + 4, " ", &save); w;
-			     w = strtok_r(NULL, " ", &save))
-				snprintf(part->words[part->n_words++], 128, "%s", w);
-		} else if (part && line[0] != '#') {
-			add_line(part, line);
-			if (part->len > script->longest)
-				script->longest = part->len;
-		}
-	}
-	free(line);
-	fclose(in);
-}
-
-static void script_free(struct script *script)
-{
-	for (int i = 0; i < script->n; i++)
-		free(script->parts[i].text);
-}
-
-/* ---- the stage --------------------------------------------------------------------------- */
-
-struct stage {
-	const struct script *script;
-	const struct part *part;
-	size_t split, limit;
-	struct rules *rules;
-	struct exchange *exchange;
-	struct io *program, *down;
-	struct io *server; /* the origin's end of the present upstream connection */
-	struct io *up;
-	struct upstream upstream;
-	bool acquiring, fresh, released, reusable, timer;
-	const struct cluster *cluster;
-	char server_name[256];
-	enum exchange_result result;
-};
-
-#define stage_fail(s, ...)                                                                         \
-	do {                                                                                       \
-		char what[512];                                                                    \
-		snprintf(what, sizeof(what), __VA_ARGS__);                                         \
-		ck_abort_msg("%s:%d: (split %zu, limit %zu) %s", (s)->script->file,                \
-			     (s)->part->line, (s)->split, (s)->limit, what);                       \
-	} while (0)
-
-static void op_acquire(struct exchange *exchange, const struct cluster *cluster,
-		       const char *server_name, bool http, bool fresh)
-{
-	struct stage *s = exchange_env(exchange);
-
-	(void)http;
-	s->acquiring = true;
-	s->fresh = fresh;
-	s->cluster = cluster;
-	snprintf(s->server_name, sizeof(s->server_name), "%s", server_name);
-}
-
-static void op_cancel(struct exchange *exchange)
-{
-	((struct stage *)exchange_env(exchange))->acquiring = false;
-}
-
-static void op_release(struct exchange *exchange, struct upstream *upstream, bool reusable,
-		       bool reset)
-{
-	struct stage *s = exchange_env(exchange);
-
-	s->released = true;
-	s->reusable = reusable;
-	io_close(upstream->io, reset);
-	s->up = NULL;
-}
-
-static uint32_t op_random(struct exchange *exchange)
-{
-	(void)exchange;
-	return 0;
-}
-
-static void op_timer(struct exchange *exchange, unsigned ms)
-{
-	((struct stage *)exchange_env(exchange))->timer = ms != 0;
-}
-
-static const struct exchange_ops ops = {op_acquire, op_cancel, op_release, op_random, op_timer};
-
-static void drive(struct stage *s)
-{
-	if (s->result == EXCHANGE_DONE)
-		return;
-	/* With a limit on what one call moves, one event is not enough: whatever moved calls for
-	 * another look, as the loop's edges would. */
-	for (int calm = 0; calm < 2;) {
-		size_t before = memory_io_written(s->down) + memory_io_waiting(s->down) +
-				(s->up ? memory_io_written(s->up) + memory_io_waiting(s->up) : 0);
-
-		s->result = exchange_drive(s->exchange);
-		if (s->result == EXCHANGE_DONE) {
-			exchange_free(s->exchange);
-			s->exchange = NULL;
-			return;
-		}
-		size_t after = memory_io_written(s->down) + memory_io_waiting(s->down) +
-			       (s->up ? memory_io_written(s->up) + memory_io_waiting(s->up) : 0);
-		calm = before == after && s->result == EXCHANGE_WAIT ? calm + 1 : 0;
-	}
-}
-
-/* Write a message, in pieces as the present run says. */
-static void feed(struct stage *s, struct io *to, const char *text, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		size_t piece = len - done;
-
-		if (s->split && done < s->split % len)
-			piece = s->split % len - done;
-		ssize_t n = io_write(to, text + done, piece);
-		if (n == IO_ERR)
-			return; /* the other end is closed: what follows tells whether it may be */
-		if (n > 0)
-			done += (size_t)n;
-		drive(s);
-		if (n < 0 && s->result == EXCHANGE_DONE)
-			return;
-	}
-	drive(s);
-}
-
-static void expect(struct stage *s, struct io *from, const char *text, size_t len)
-{
-	char *got = malloc(len + 65536);
-	size_t n_got = 0;
-
-	for (int idle = 0; idle < 2;) {
-		ssize_t n = io_read(from, got + n_got, len + 65536 - n_got);
-
-		if (n > 0)
-			n_got += (size_t)n;
-		idle = n > 0 ? 0 : idle + 1;
-		drive(s);
-	}
-	if (n_got != len || memcmp(got, text, len))
-		stage_fail(s, "expected %zu bytes:\n%.*s\ngot %zu bytes:\n%.*s", len,
-			   (int)(len > 180 ? 180 : len), text, n_got,
-			   (int)(n_got > 180 ? 180 : n_got), got);
-	free(got);
-}
-
-static void expect_end(struct stage *s, struct io *from)
-{
-	char byte;
-	ssize_t n = io_read(from, &byte, 1);
-
-	if (n != IO_EOF)
-		stage_fail(s, "expected the end of the stream, got %zd", n);
-}
 
 /* ---- what a script can say ---------------------------------------------------------------- */
 
@@ -262,12 +27,11 @@ static const char *word(const struct stage *s, int i)
 	return i < s->part->n_words ? s->part->words[i] : "";
 }
 
-static struct rules *load(struct stage *s, const char *name)
+static struct rules *load(struct stage *s, const char *file)
 {
 	struct diags diags;
-	char file[256], text[512] = "";
+	char text[512] = "";
 
-	snprintf(file, sizeof(file), REPLAYS "/%s.cfg", name);
 	diags_init(&diags);
 	struct rules *rules = rules_load(file, &diags);
 	if (diags.first)
@@ -278,15 +42,40 @@ static struct rules *load(struct stage *s, const char *name)
 	return rules;
 }
 
-/* dial NAME PORT: the program connects */
+/* rules NAME: a file; rules alone: the text below */
+static void do_rules(struct stage *s)
+{
+	char dir[] = "/tmp/replay-XXXXXX", file[64];
+
+	rules_unref(s->rules);
+	if (s->part->n_words > 1) {
+		char named[256];
+
+		snprintf(named, sizeof(named), REPLAYS "/%s.cfg", word(s, 1));
+		s->rules = load(s, named);
+		return;
+	}
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(file, sizeof(file), "%s/rules.cfg", dir);
+	FILE *out = fopen(file, "w");
+	ck_assert_ptr_nonnull(out);
+	fwrite(s->part->text, 1, s->part->len, out);
+	fclose(out);
+	s->rules = load(s, file);
+	unlink(file);
+	rmdir(dir);
+}
+
+/* dial NAME PORT [ADDRESS]: the program connects */
 static void do_dial(struct stage *s)
 {
 	struct io *ends[2];
 	uint16_t port = (uint16_t)atoi(word(s, 2));
-	struct exchange_target target = {.name = word(s, 1), .port = port};
+	struct exchange_target target = {.name = word(s, 1), .port = port, .address = &s->address};
 
 	if (!s->rules)
-		s->rules = load(s, "mesh");
+		s->rules = load(s, REPLAYS "/mesh.cfg");
+	inet_pton(AF_INET6, s->part->n_words > 3 ? word(s, 3) : "::ffff:240.240.0.1", &s->address);
 	target.rules = rules_ref(s->rules);
 	target.kind = rules_connect(s->rules, target.name, port, &target.cluster);
 	if (target.kind == RULES_BLOCKED || target.kind == RULES_PASSTHROUGH)
@@ -295,28 +84,51 @@ static void do_dial(struct stage *s)
 	s->program = ends[0];
 	s->down = ends[1];
 	memory_io_limit(s->down, s->limit);
-	s->exchange = exchange_new(&ops, s, s->down, &target);
+	s->exchange = exchange_new(&stage_ops, s, s->down, &target);
 	ck_assert_ptr_nonnull(s->exchange);
-	drive(s);
+	stage_drive(s);
 }
 
-/* connect HOST PORT NAME [reused] [fresh]: the exchange has asked for this connection; it gets it */
+/* What the exchange asks for, in the words of `connect`. */
+static void describe_wish(const struct stage *s, char *out, size_t size)
+{
+	const struct acquisition *wish = &s->wish;
+	int n = snprintf(out, size, "%s%s%s %u %s%s%s%s", wish->cluster->host,
+			 wish->cluster->subset ? "/" : "",
+			 wish->cluster->subset ? wish->cluster->subset : "", wish->cluster->port,
+			 s->server_name, wish->fresh ? " fresh" : "", wish->attempt ? " retry" : "",
+			 wish->other_host ? " other" : "");
+
+	if (wish->dynamic)
+		n += snprintf(out + n, size - (size_t)n, " to=%s", s->dynamic);
+	if (wish->hashed)
+		snprintf(out + n, size - (size_t)n, " hashed");
+}
+
+/*
+ * connect HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed] [reused]: the exchange
+ * has asked for this connection; it gets it
+ */
 static void do_connect(struct stage *s)
 {
 	struct io *ends[2];
-	bool reused = false, fresh = false;
+	bool reused = false;
+	char asked[1024], expected[1024] = "";
 
-	for (int i = 4; i < s->part->n_words; i++) {
-		reused |= !strcmp(word(s, i), "reused");
-		fresh |= !strcmp(word(s, i), "fresh");
+	for (int i = 1; i < s->part->n_words; i++) {
+		if (!strcmp(word(s, i), "reused")) {
+			reused = true;
+			continue;
+		}
+		strcat(expected, i > 1 ? " " : "");
+		strcat(expected, word(s, i));
 	}
 	if (!s->acquiring)
 		stage_fail(s, "no connection was asked for, in step %s",
 			   s->exchange ? exchange_step(s->exchange) : "closed");
-	if (strcmp(s->cluster->host, word(s, 1)) || s->cluster->port != atoi(word(s, 2)) ||
-	    strcmp(s->server_name, word(s, 3)) || fresh != s->fresh)
-		stage_fail(s, "asked for %s %d %s%s", s->cluster->host, s->cluster->port,
-			   s->server_name, s->fresh ? " fresh" : "");
+	describe_wish(s, asked, sizeof(asked));
+	if (strcmp(asked, expected))
+		stage_fail(s, "asked for %.300s", asked);
 	s->acquiring = s->released = false;
 	io_close(s->server, false);
 	memory_io_pair(ends, 65536);
@@ -326,13 +138,14 @@ static void do_connect(struct stage *s)
 	s->upstream.io = s->up;
 	s->upstream.reused = reused;
 	exchange_connected(s->exchange, &s->upstream);
-	drive(s);
+	stage_drive(s);
 }
 
-/* fail host|connect|timeout|tls REASON...: there is no connection */
+/* fail host|connect|timeout|tls|overflow REASON...: there is no connection */
 static void do_fail(struct stage *s)
 {
-	static const char *const kinds[] = {"host", "connect", "timeout", "tls"};
+	static const char *const kinds[] = {"host", "connect", "timeout", "tls",
+					    "overflow"};
 	char reason[256] = "";
 
 	if (!s->acquiring)
@@ -342,10 +155,10 @@ static void do_fail(struct stage *s)
 		strncat(reason, word(s, i), sizeof(reason) - strlen(reason) - 1);
 	}
 	s->acquiring = false;
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 5; i++)
 		if (!strcmp(kinds[i], word(s, 1)))
 			exchange_failed(s->exchange, (enum upstream_failure)i, reason);
-	drive(s);
+	stage_drive(s);
 }
 
 /* released reusable|closed: what became of the upstream connection */
@@ -360,7 +173,7 @@ static void do_released(struct stage *s)
 /* end: the program sees the end of the stream; end reset: a reset */
 static void do_end(struct stage *s)
 {
-	drive(s);
+	stage_drive(s);
 	if (!strcmp(word(s, 1), "reset")) {
 		if (!memory_io_is_reset(s->down))
 			stage_fail(s, "the program's connection was not reset");
@@ -368,7 +181,75 @@ static void do_end(struct stage *s)
 	}
 	if (memory_io_is_reset(s->down))
 		stage_fail(s, "the program's connection was reset");
-	expect_end(s, s->program);
+	stage_expect_end(s, s->program);
+}
+
+/* random N...: these come next; a percentage P% stands for the number just below it */
+static void do_random(struct stage *s)
+{
+	s->n_randoms = s->next_random = 0;
+	for (int i = 1; i < s->part->n_words; i++) {
+		double value = strtod(word(s, i), NULL);
+
+		if (strchr(word(s, i), '%'))
+			value = value * 42949672.96 - 1;
+		s->randoms[s->n_randoms++] = value <= 0 ? 0 : (uint32_t)value;
+	}
+}
+
+/* advance MS: time passes, the timer fires at its time */
+static void do_advance(struct stage *s)
+{
+	uint64_t until = s->now + (uint64_t)atoll(word(s, 1));
+
+	while (s->exchange && s->timer && s->timer <= until) {
+		s->now = s->timer;
+		s->timer = 0;
+		stage_drive(s);
+	}
+	s->now = until;
+}
+
+/* mirror HOST[/SUBSET] PORT NAME [end|reset]: exactly this text arrives at a mirror, in the order in which
+ * they were asked for */
+static void do_mirror(struct stage *s)
+{
+	char asked[512], expected[512];
+	const char *end = word(s, 4);
+	struct copy *copy = s->copies;
+
+	while (copy->seen)
+		copy++;
+	if (copy == &s->copies[s->n_copies])
+		stage_fail(s, "no mirror was asked for");
+	snprintf(asked, sizeof(asked), "%s%s%s %u %s", copy->cluster->host,
+		 copy->cluster->subset ? "/" : "", copy->cluster->subset ? copy->cluster->subset : "",
+		 copy->cluster->port, copy->server_name);
+	snprintf(expected, sizeof(expected), "%s %s %s", word(s, 1), word(s, 2), word(s, 3));
+	if (strcmp(asked, expected))
+		stage_fail(s, "the mirror is %.300s", asked);
+	stage_expect(s, copy->stream, s->part->text, s->part->len);
+	if (*end) {
+		copy->seen = true;
+		if (!memory_io_is_closed(copy->up) ||
+		    memory_io_is_reset(copy->up) != !strcmp(end, "reset"))
+			stage_fail(s, "the copy did not end so");
+	}
+}
+
+/* reports N|reset|timeout...: what outlier detection was told since it was last asked for */
+static void do_reports(struct stage *s)
+{
+	char got[256] = "", expected[256] = "";
+
+	for (int i = 0; i < s->n_reports; i++)
+		sprintf(got + strlen(got), s->reports[i] == OUTCOME_RESET ? " reset" :
+			s->reports[i] == OUTCOME_TIMEOUT ? " timeout" : " %d", s->reports[i]);
+	for (int i = 1; i < s->part->n_words; i++)
+		sprintf(expected + strlen(expected), " %s", word(s, i));
+	if (strcmp(got, expected))
+		stage_fail(s, "reported were%s", got);
+	s->n_reports = 0;
 }
 
 static void do_part(struct stage *s)
@@ -377,17 +258,17 @@ static void do_part(struct stage *s)
 	const char *verb = word(s, 0);
 
 	if (!strcmp(verb, "rules"))
-		s->rules = load(s, word(s, 1));
+		do_rules(s);
 	else if (!strcmp(verb, "dial"))
 		do_dial(s);
 	else if (!strcmp(verb, "client"))
-		feed(s, s->program, p->text, p->len);
+		stage_feed(s, s->program, p->text, p->len);
 	else if (!strcmp(verb, "upstream"))
-		expect(s, s->server, p->text, p->len);
+		stage_expect(s, s->server, p->text, p->len);
 	else if (!strcmp(verb, "origin"))
-		feed(s, s->server, p->text, p->len);
+		stage_feed(s, s->server, p->text, p->len);
 	else if (!strcmp(verb, "program"))
-		expect(s, s->program, p->text, p->len);
+		stage_expect(s, s->program, p->text, p->len);
 	else if (!strcmp(verb, "connect"))
 		do_connect(s);
 	else if (!strcmp(verb, "fail"))
@@ -406,20 +287,39 @@ static void do_part(struct stage *s)
 	} else if (!strcmp(verb, "origin-breaks"))
 		memory_io_break(s->up, "connection reset by peer");
 	else if (!strcmp(verb, "upstream-end"))
-		expect_end(s, s->server);
-	else if (!strcmp(verb, "timeout"))
-		exchange_timeout(s->exchange);
+		stage_expect_end(s, s->server);
+	else if (!strcmp(verb, "advance"))
+		do_advance(s);
+	else if (!strcmp(verb, "random"))
+		do_random(s);
+	else if (!strcmp(verb, "mirror"))
+		do_mirror(s);
+	else if (!strcmp(verb, "no-mirror")) {
+		if (s->n_copies)
+			stage_fail(s, "a mirror was asked for");
+	} else if (!strcmp(verb, "reports"))
+		do_reports(s);
+	else if (!strcmp(verb, "unseen"))
+		s->unseen = strcmp(word(s, 1), "no") != 0;
+	else if (!strcmp(verb, "retries-exhausted"))
+		s->no_retry = true;
+	else if (!strcmp(verb, "waits")) {
+		if (!s->exchange || s->acquiring || strcmp(exchange_step(s->exchange), word(s, 1)))
+			stage_fail(s, "it is in step %s%s",
+				   s->exchange ? exchange_step(s->exchange) : "closed",
+				   s->acquiring ? ", asking for a connection" : "");
+	}
 	else if (!strcmp(verb, "end"))
 		do_end(s);
 	else
 		stage_fail(s, "'%s' is not something a replay can say", verb);
 	if (s->exchange)
-		drive(s);
+		stage_drive(s);
 }
 
 static void play(const struct script *script, size_t split, size_t limit)
 {
-	struct stage s = {.script = script, .split = split, .limit = limit};
+	struct stage s = {.script = script, .split = split, .limit = limit, .now = 1000};
 
 	for (int i = 0; i < script->n; i++) {
 		s.part = &script->parts[i];
@@ -431,10 +331,12 @@ static void play(const struct script *script, size_t split, size_t limit)
 	exchange_free(s.exchange);
 	io_close(s.program, false);
 	io_close(s.server, false);
+	for (int i = 0; i < s.n_copies; i++)
+		io_close(s.copies[i].stream, false);
 	rules_unref(s.rules);
 }
 
-static char *files[256];
+static char *files[1024];
 static int n_files;
 
 START_TEST(replay)
@@ -467,7 +369,7 @@ Suite *replay_suite(void)
 	int n = scandir(REPLAYS, &list, is_replay, alphasort);
 
 	for (int i = 0; i < n; i++) {
-		if (n_files < 256 &&
+		if (n_files < 1024 &&
 		    asprintf(&files[n_files], REPLAYS "/%s", list[i]->d_name) > 0)
 			n_files++;
 		free(list[i]);
