@@ -27,6 +27,8 @@ static const char *reason_phrase(unsigned status)
 		return "Bad Gateway";
 	case 503:
 		return "Service Unavailable";
+	case 504:
+		return "Gateway Timeout";
 	case 505:
 		return "HTTP Version Not Supported";
 	}
@@ -36,26 +38,28 @@ static const char *reason_phrase(unsigned status)
 static void log_answer(const struct exchange *x, unsigned status, const char *flag,
 		       const char *body)
 {
-	log_info("%s:%u %s %s -> %s: %u %s%s%s", x->target.name, (unsigned)x->target.port,
+	log_info("%s:%u %s %s -> %s: %u %s%s%s%s%s", x->target.name, (unsigned)x->target.port,
 		 x->method ? x->method : "-", x->path ? x->path : "-",
-		 x->verdict.destination ? x->verdict.destination : "-", status, flag,
+		 x->verdict.destination ? x->verdict.destination : "-", status,
+		 x->delayed ? "DI," : "", flag, x->exhausted ? ",URX" : "",
 		 body ? " " : "", body ? body : "");
 }
 
-enum step_result answer_local(struct exchange *x, unsigned status, const char *flag,
-			      const char *body)
+/* `fields`: of the answer, without those that frame it. */
+static enum step_result answer_with(struct exchange *x, unsigned status, const char *flag,
+				    const char *fields, const char *body)
 {
 	size_t length = body ? strlen(body) : 0;
 	char head[256];
 
 	log_answer(x, status, flag, body);
 	exchange_release(x, false, true);
+	timeout_stop(x);
 	/* What is left of the request is not read: the connection cannot be used again. */
 	if (!exchange_request_done(x))
 		x->keep = false;
 	int n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n%scontent-length: %zu\r\n%s\r\n",
-			 status, reason_phrase(status),
-			 length ? "content-type: text/plain\r\n" : "", length,
+			 status, reason_phrase(status), fields, length,
 			 !x->keep		 ? "connection: close\r\n" :
 			 x->request.minor == 0 ? "connection: keep-alive\r\n" :
 						   "");
@@ -67,6 +71,26 @@ enum step_result answer_local(struct exchange *x, unsigned status, const char *f
 		return exchange_break(x);
 	x->step = &step_answer;
 	return STEP_MORE;
+}
+
+enum step_result answer_local(struct exchange *x, unsigned status, const char *flag,
+			      const char *body)
+{
+	return answer_with(x, status, flag, body && *body ? "content-type: text/plain\r\n" : "",
+			   body);
+}
+
+enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status)
+{
+	static const char body[] = "fault filter abort";
+	char fields[128];
+
+	if (grpc_status < 0 || !head_is_grpc(&x->request))
+		return answer_local(x, status, "FI", body);
+	snprintf(fields, sizeof(fields),
+		 "content-type: application/grpc\r\ngrpc-status: %d\r\ngrpc-message: %s\r\n",
+		 grpc_status, body);
+	return answer_with(x, status, "FI", fields, NULL);
 }
 
 enum step_result answer_bad_request(struct exchange *x, unsigned status, const char *why)
