@@ -217,6 +217,10 @@ enum rules_connection rules_connect(const struct rules *rules, const char *name,
 	*cluster = NULL;
 	if (hostname_normalize(name, strlen(name), key) &&
 	    lookup_serving(rules, key, port, &found, &http)) {
+		if (found && found->protocol == PROTOCOL_AUTO) {
+			*cluster = found;
+			return RULES_SNIFF;
+		}
 		if (http)
 			return RULES_HTTP;
 		*cluster = found;

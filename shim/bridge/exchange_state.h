@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the parts of an exchange share: exchange.c (head, acquire, next, linger), route.c (route),
- * relay.c (relay and tunnel), answer.c (answers of our own) and deadline.c. Nobody else includes
- * this.
+ * What the parts of an exchange share: exchange.c (head, acquire, next, linger), peek.c (peek),
+ * route.c (route), relay.c (relay), tunnel.c (tunnel), answer.c (answers of our own) and deadline.c.
+ * Nobody else includes this.
  */
 #ifndef SHIM_BRIDGE_EXCHANGE_STATE_H
 #define SHIM_BRIDGE_EXCHANGE_STATE_H
@@ -14,7 +14,8 @@
 #include "shim/bridge/http1.h"
 
 /* The steps, in the order of the picture in exchange.h. */
-#define EXCHANGE_STEPS(X) X(head) X(route) X(acquire) X(relay) X(tunnel) X(answer) X(next) X(linger)
+#define EXCHANGE_STEPS(X)                                                                          \
+	X(peek) X(head) X(route) X(acquire) X(relay) X(tunnel) X(answer) X(next) X(linger)
 
 enum step_result {
 	STEP_MORE, /* go on at once, with the step that is set now */
@@ -25,6 +26,9 @@ enum step_result {
 /* Times at which something is over. The nearest one is what the timer is set to. */
 enum deadline {
 	DEADLINE_LINGER,
+	DEADLINE_DETECTION, /* meshConfig.protocolDetectionTimeout */
+	DEADLINE_IDLE,	    /* connectionPool.tcp.idleTimeout */
+	DEADLINE_DURATION,  /* connectionPool.tcp.maxConnectionDuration */
 	DEADLINES,
 };
 
@@ -68,6 +72,8 @@ struct exchange {
 	const char *path;    /* origin-form, as it came */
 	struct verdict verdict;
 	char server_name[256];
+	const char *dynamic; /* see struct acquisition */
+	bool encrypted;	     /* likewise */
 	struct passing sending;
 	size_t head_sent;    /* bytes of up_out */
 	bool send_broken;    /* the destination takes no more; it may have answered, though */
@@ -90,7 +96,7 @@ struct exchange {
 
 	bool keep;     /* the program's connection lives on after this request */
 	bool down_eof; /* the program will send no more */
-	bool up_eof, down_shut, up_shut; /* tunnel */
+	bool up_eof, down_shut, up_shut, tunnelling; /* tunnel */
 	uint64_t deadlines[DEADLINES]; /* 0: not set */
 	bool down_reset; /* close it hard */
 	bool gone;     /* nobody to answer: end now */
@@ -118,6 +124,9 @@ void deadline_clear(struct exchange *x, enum deadline which);
 
 /* deadline.c: it was set, and is over. */
 bool deadline_passed(const struct exchange *x, enum deadline which);
+
+/* peek.c: end a connection for HTTP whose first byte is that of a TLS handshake. */
+enum step_result peek_refuse_hello(struct exchange *x);
 
 /* exchange.c: room for `length` bytes more in a buffer. Returns 0 or -1 (no memory). */
 int exchange_room(struct buf *buf, size_t length);

@@ -71,14 +71,20 @@ static void do_dial(struct stage *s)
 {
 	struct io *ends[2];
 	uint16_t port = (uint16_t)atoi(word(s, 2));
-	struct exchange_target target = {.name = word(s, 1), .port = port, .address = &s->address};
+	struct exchange_target target = {.name = word(s, 1),
+					 .port = port,
+					 .address = &s->address,
+					 .direct = &s->direct};
 
 	if (!s->rules)
 		s->rules = load(s, REPLAYS "/mesh.cfg");
 	inet_pton(AF_INET6, s->part->n_words > 3 ? word(s, 3) : "::ffff:240.240.0.1", &s->address);
 	target.rules = rules_ref(s->rules);
 	target.kind = rules_connect(s->rules, target.name, port, &target.cluster);
-	if (target.kind == RULES_BLOCKED || target.kind == RULES_PASSTHROUGH)
+	s->direct = (struct cluster){.host = "(direct)", .port = port, .id = ""};
+	if (target.kind == RULES_PASSTHROUGH)
+		target.cluster = &s->direct;
+	if (target.kind == RULES_BLOCKED)
 		stage_fail(s, "not a registry port");
 	memory_io_pair(ends, 65536);
 	s->program = ends[0];
@@ -102,12 +108,14 @@ static void describe_wish(const struct stage *s, char *out, size_t size)
 	if (wish->dynamic)
 		n += snprintf(out + n, size - (size_t)n, " to=%s", s->dynamic);
 	if (wish->hashed)
-		snprintf(out + n, size - (size_t)n, " hashed");
+		n += snprintf(out + n, size - (size_t)n, " hashed");
+	if (wish->encrypted)
+		snprintf(out + n, size - (size_t)n, " encrypted");
 }
 
 /*
- * connect HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed] [reused]: the exchange
- * has asked for this connection; it gets it
+ * connect HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed] [encrypted] [reused]: the
+ * exchange has asked for this connection; it gets it
  */
 static void do_connect(struct stage *s)
 {
