@@ -13,6 +13,13 @@ enum outbound_policy rules_outbound_policy(const struct rules *rules)
 	return rules->policy;
 }
 
+uint64_t rules_detection_timeout(const struct rules *rules)
+{
+	const struct mesh_config *config = rules->mesh_config;
+
+	return config ? (uint64_t)config->protocol_detection_timeout.ns / 1000000 : 0;
+}
+
 size_t rules_n_hosts(const struct rules *rules)
 {
 	return rules->host_list.n;

@@ -155,6 +155,10 @@ void rules_unref(struct rules *rules);
 /* MeshConfig.outboundTrafficPolicy.mode */
 enum outbound_policy rules_outbound_policy(const struct rules *rules);
 
+/* MeshConfig.protocolDetectionTimeout in ms: how long the first bytes of a RULES_SNIFF connection are
+ * waited for. 0: as long as it takes. */
+uint64_t rules_detection_timeout(const struct rules *rules);
+
 /* How many registry hosts there are, wildcards included, and the i-th in strcmp order. */
 size_t rules_n_hosts(const struct rules *rules);
 const struct rules_host *rules_host_at(const struct rules *rules, size_t i);

@@ -215,6 +215,10 @@ static enum step_result run_sniff(struct exchange *x)
 {
 	char sni[256] = "";
 	enum carried carried;
+	uint64_t timeout = rules_detection_timeout(x->target.rules);
+
+	if (timeout && !x->deadlines[DEADLINE_DETECTION])
+		deadline_set(x, DEADLINE_DETECTION, timeout);
 	enum step_result result = read_ahead(x, &carried, sni);
 
 	if (result != STEP_MORE)
