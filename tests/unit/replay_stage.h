@@ -49,6 +49,7 @@ struct stage {
 	struct copy copies[MIRRORS];
 	int n_copies;
 	struct in6_addr address;
+	struct cluster direct; /* past the rules */
 };
 
 #define stage_fail(s, ...)                                                                         \

@@ -71,7 +71,10 @@ static void do_dial(struct stage *s)
 {
 	struct io *ends[2];
 	uint16_t port = (uint16_t)atoi(word(s, 2));
-	struct exchange_target target = {.name = word(s, 1), .port = port, .address = &s->address,
+	struct exchange_target target = {.name = word(s, 1),
+					 .port = port,
+					 .address = &s->address,
+					 .direct = &s->direct,
 					 .source = "127.0.0.1:40000"};
 
 	if (!s->rules)
@@ -79,7 +82,10 @@ static void do_dial(struct stage *s)
 	inet_pton(AF_INET6, s->part->n_words > 3 ? word(s, 3) : "::ffff:240.240.0.1", &s->address);
 	target.rules = rules_ref(s->rules);
 	target.kind = rules_connect(s->rules, target.name, port, &target.cluster);
-	if (target.kind == RULES_BLOCKED || target.kind == RULES_PASSTHROUGH)
+	s->direct = (struct cluster){.host = "(direct)", .port = port, .id = ""};
+	if (target.kind == RULES_PASSTHROUGH)
+		target.cluster = &s->direct;
+	if (target.kind == RULES_BLOCKED)
 		stage_fail(s, "not a registry port");
 	memory_io_pair(ends, 65536);
 	s->program = ends[0];
@@ -103,12 +109,14 @@ static void describe_wish(const struct stage *s, char *out, size_t size)
 	if (wish->dynamic)
 		n += snprintf(out + n, size - (size_t)n, " to=%s", s->dynamic);
 	if (wish->hashed)
-		snprintf(out + n, size - (size_t)n, " hashed");
+		n += snprintf(out + n, size - (size_t)n, " hashed");
+	if (wish->encrypted)
+		snprintf(out + n, size - (size_t)n, " encrypted");
 }
 
 /*
- * asks HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed]: the exchange has asked for
- * this connection. Returns whether there is the word "reused" too.
+ * asks HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed] [encrypted]: the exchange
+ * has asked for this connection. Returns whether there is the word "reused" too.
  */
 static bool do_asks(struct stage *s)
 {
