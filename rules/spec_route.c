@@ -112,7 +112,7 @@ static const struct key http_route_keys[] = {
     KEY_GROUP(struct http_route, delegate, "delegate", delegate_schema),
     KEY_DURATION(struct http_route, timeout, "timeout", .check = check_duration),
     KEY_GROUP(struct http_route, retries, "retries", http_retry_schema),
-    KEY_GROUP(struct http_route, fault, "fault", http_fault_schema, .gap = true),
+    KEY_GROUP(struct http_route, fault, "fault", http_fault_schema),
     KEY_GROUP(struct http_route, mirror, "mirror", destination_schema, .gap = true),
     KEY_GROUPS(struct http_route, mirrors, "mirrors", mirror_schema, .gap = true),
     KEY_GROUP(struct http_route, mirror_percentage, "mirrorPercentage", mirror_percent_schema,

@@ -13,6 +13,8 @@
 static const char *reason_phrase(unsigned status)
 {
 	switch (status) {
+	case 200:
+		return "OK";
 	case 400:
 		return "Bad Request";
 	case 404:

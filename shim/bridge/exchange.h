@@ -112,7 +112,9 @@ struct exchange_target {
 	struct rules *rules; /* a reference, taken over */
 	enum rules_connection kind;
 	const struct cluster *cluster; /* RULES_OPAQUE; RULES_PASSTHROUGH: of the caller's making,
-					  to outlive the exchange. RULES_HTTP: NULL */
+					  to outlive the exchange. RULES_HTTP: NULL, or where
+					  every request goes as it stands, no rules asked (the
+					  copies for a mirror); as long as the rules */
 	const char *name; /* to outlive the exchange */
 	uint16_t port;
 	const struct in6_addr *address; /* IPv4 as v4-mapped; to outlive the exchange. NULL: not known */
