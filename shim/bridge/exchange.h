@@ -113,7 +113,9 @@ struct exchange_target {
 	struct rules *rules; /* a reference, taken over */
 	enum rules_connection kind;
 	const struct cluster *cluster; /* RULES_OPAQUE, RULES_SNIFF; RULES_PASSTHROUGH: `direct`.
-					  RULES_HTTP: NULL */
+					  RULES_HTTP: NULL, or where every request goes as it
+					  stands, no rules asked (the copies for a mirror); as
+					  long as the rules */
 	const struct cluster *direct;  /* the host's own address, untouched by rules: of the
 					  caller's making, to outlive the exchange */
 	const char *name; /* to outlive the exchange */

@@ -226,6 +226,7 @@ static enum step_result run_sniff(struct exchange *x)
 	deadline_clear(x, DEADLINE_DETECTION);
 	if (carried == CARRIES_HTTP) {
 		x->target.kind = RULES_HTTP;
+		x->target.cluster = NULL;
 		x->step = &step_head;
 		return STEP_MORE;
 	}

@@ -66,7 +66,8 @@ static void do_rules(struct stage *s)
 	rmdir(dir);
 }
 
-/* dial NAME PORT [ADDRESS]: the program connects */
+/* dial NAME PORT [ADDRESS]: the program connects; dial-cluster NAME PORT: requests for a mirror's
+ * cluster are to come */
 static void do_dial(struct stage *s)
 {
 	struct io *ends[2];
@@ -87,6 +88,14 @@ static void do_dial(struct stage *s)
 		target.cluster = &s->direct;
 	if (target.kind == RULES_BLOCKED)
 		stage_fail(s, "not a registry port");
+	if (!strcmp(word(s, 0), "dial-cluster")) {
+		struct rules_request request = {.method = "GET", .authority = target.name,
+						.path = "/", .port = port};
+		struct verdict verdict;
+
+		rules_match(s->rules, &request, &verdict);
+		target.cluster = verdict.cluster;
+	}
 	memory_io_pair(ends, 65536);
 	s->program = ends[0];
 	s->down = ends[1];
@@ -276,7 +285,7 @@ static void do_part(struct stage *s)
 
 	if (!strcmp(verb, "rules"))
 		do_rules(s);
-	else if (!strcmp(verb, "dial"))
+	else if (!strcmp(verb, "dial") || !strcmp(verb, "dial-cluster"))
 		do_dial(s);
 	else if (!strcmp(verb, "client"))
 		stage_feed(s, s->program, p->text, p->len);
@@ -313,6 +322,8 @@ static void do_part(struct stage *s)
 		do_random(s);
 	else if (!strcmp(verb, "mirror"))
 		do_mirror(s);
+	else if (!strcmp(verb, "mirror-room"))
+		s->mirror_room = (size_t)atoi(word(s, 1));
 	else if (!strcmp(verb, "no-mirror")) {
 		if (s->n_copies)
 			stage_fail(s, "a mirror was asked for");
