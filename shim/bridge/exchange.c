@@ -81,7 +81,8 @@ static void request_reset(struct exchange *x)
 	memset(&x->receiving, 0, sizeof(x->receiving));
 	x->scanned = x->up_scanned = x->head_sent = 0;
 	x->interim = 0;
-	x->method = x->authority = x->path = NULL;
+	x->method = x->authority = x->path = x->dynamic = NULL;
+	memset(&x->hash, 0, sizeof(x->hash));
 	x->send_broken = x->failed = x->responding = x->have_response = false;
 	x->up_keep = x->keep = x->want_fresh = false;
 	buf_take(&x->up_out, buf_len(&x->up_out));
@@ -161,6 +162,9 @@ static enum step_result run_acquire(struct exchange *x)
 		    .server_name = x->server_name,
 		    .http = http,
 		    .fresh = x->want_fresh,
+		    .dynamic = x->dynamic,
+		    .hashed = x->hash.hashed,
+		    .hash = x->hash.hash,
 		};
 
 		x->acquiring = true;
