@@ -21,6 +21,8 @@
 #define DRIVE_STEPS 64
 #define LINGER_MS   5000
 
+#define HEAD_TOO_LONG "the head of the request is longer than 65536 bytes"
+
 /* Room for fields that are added: Host, Connection. */
 #define SPARE_FIELDS 4
 
@@ -108,7 +110,7 @@ static enum step_result parse_head(struct exchange *x, size_t length)
 	case 0:
 		break;
 	case -431:
-		return answer_bad_request(x, 431, NULL);
+		return answer_bad_request(x, 431, "more than 1024 header fields");
 	case -505:
 		return answer_bad_request(x, 505, "meshshim speaks HTTP/1.0 and HTTP/1.1 only");
 	default:
@@ -133,11 +135,11 @@ static enum step_result run_head(struct exchange *x)
 		if (length < 0)
 			return answer_bad_request(x, 400, why);
 		if (length > HTTP1_HEAD_MAX)
-			return answer_bad_request(x, 431, NULL);
+			return answer_bad_request(x, 431, HEAD_TOO_LONG);
 		if (length > 0)
 			return parse_head(x, (size_t)length);
 		if (buf_len(&x->down_in) >= HTTP1_HEAD_MAX)
-			return answer_bad_request(x, 431, NULL);
+			return answer_bad_request(x, 431, HEAD_TOO_LONG);
 		if (!buf_room(&x->down_in) && buf_grow(&x->down_in, HTTP1_HEAD_MAX) < 0)
 			return exchange_break(x);
 		ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
