@@ -267,7 +267,8 @@ demo: $(with-deps)
 # --- dependencies ----------------------------------------------------------
 # Debian 12's names. A web server is needed as a file, not as a running service: a policy of
 # "start nothing" is put in place while it is installed, unless the machine has its own.
-deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libyaml-dev libpcre2-dev uthash-dev node-llhttp
+deps-build := gcc libc6-dev make pkg-config libssl-dev libconfig-dev libyaml-dev libpcre2-dev uthash-dev libxxhash-dev \
+    node-llhttp
 deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 nodejs nginx-light liburing-dev strace procps netbase \
     libjemalloc2 libtcmalloc-minimal4 faketime
 

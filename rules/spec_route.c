@@ -106,9 +106,8 @@ static const struct key http_route_keys[] = {
     KEY_GROUPS(struct http_route, match, "match", http_match_schema),
     KEY_GROUP(struct http_route, rewrite, "rewrite", http_rewrite_schema),
     KEY_GROUPS(struct http_route, route, "route", route_destination_schema),
-    KEY_GROUP(struct http_route, redirect, "redirect", redirect_schema, .gap = true),
-    KEY_GROUP(struct http_route, direct_response, "directResponse", direct_response_schema,
-	      .gap = true),
+    KEY_GROUP(struct http_route, redirect, "redirect", redirect_schema),
+    KEY_GROUP(struct http_route, direct_response, "directResponse", direct_response_schema),
     KEY_GROUP(struct http_route, delegate, "delegate", delegate_schema),
     KEY_DURATION(struct http_route, timeout, "timeout", .check = check_duration),
     KEY_GROUP(struct http_route, retries, "retries", http_retry_schema),
@@ -118,7 +117,7 @@ static const struct key http_route_keys[] = {
     KEY_GROUP(struct http_route, mirror_percentage, "mirrorPercentage", mirror_percent_schema),
     KEY_NUMBER(struct http_route, mirror_percent, "mirrorPercent", .check = check_mirror_percent,
 	       .deprecated = "use mirrorPercentage"),
-    KEY_GROUP(struct http_route, headers, "headers", headers_schema, .gap = true),
+    KEY_GROUP(struct http_route, headers, "headers", headers_schema),
     KEY_GROUP(struct http_route, cors_policy, "corsPolicy", cors_schema),
 };
 const struct schema http_route_schema =

@@ -26,9 +26,9 @@ struct balancer *balancer_new(const struct load_balancer *settings)
 void balancer_free(struct balancer *balancer);
 
 /*
- * These are the hosts now. Both the array and the hosts are to stay as they are until the next call;
- * their order does not matter to consistent hashing. To be called as well when the health of one has
- * changed. `panic`: pick among all of them, ejected or not.
+ * These are the hosts now: they, not the array, are to stay until the next call, with their names and
+ * weights. Their order does not matter to consistent hashing, whose table is made here. To be called
+ * as well when the health of one has changed. `panic`: pick among all of them, ejected or not.
  * Returns 0, or -1: no memory, nothing is picked until it succeeds.
  */
 int balancer_set_hosts(struct balancer *balancer, struct host *const *hosts, size_t n, bool panic)

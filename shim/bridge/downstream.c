@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -29,6 +30,7 @@ struct downstream {
 	struct endpoint endpoint;
 	struct in6_addr address; /* that was dialled */
 	char literal[INET6_ADDRSTRLEN];
+	char source[INET6_ADDRSTRLEN + 8]; /* the program's own address and port */
 	struct downstream *next, *prev;
 };
 
@@ -276,6 +278,24 @@ static void passthrough(struct downstream *d)
 	};
 }
 
+/* "127.0.0.1:40000" or "[::1]:40000"; left empty when it cannot be had. */
+static void find_source(struct downstream *d)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr ip;
+	uint16_t port;
+
+	if (real.getpeername(d->watch.fd, (struct sockaddr *)&peer, &len) < 0 ||
+	    !address_split((const struct sockaddr *)&peer, len, &ip, &port))
+		return;
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&ip);
+	struct in_addr low = address_v4(&ip);
+	if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&low : &ip, text, sizeof(text)))
+		snprintf(d->source, sizeof(d->source), v4 ? "%s:%u" : "[%s]:%u", text, port);
+}
+
 static int start(struct downstream *d)
 {
 	struct exchange_target target = {
@@ -285,8 +305,11 @@ static int start(struct downstream *d)
 	    .name = d->claim.name,
 	    .port = d->claim.port,
 	    .address = &d->address,
+	    .source = d->source,
 	};
 	uint16_t port;
+
+	find_source(d);
 
 	if (!address_split((const struct sockaddr *)&d->claim.dialled, sizeof(d->claim.dialled),
 			   &d->address, &port))

@@ -118,6 +118,8 @@ struct exchange_target {
 	const char *name; /* to outlive the exchange */
 	uint16_t port;
 	const struct in6_addr *address; /* IPv4 as v4-mapped; to outlive the exchange. NULL: not known */
+	const char *source; /* address and port of the program's own socket, as "127.0.0.1:40000" or
+			       "[::1]:40000"; to outlive the exchange. NULL: not known */
 };
 
 /*

@@ -71,6 +71,7 @@ struct exchange {
 	const char *method;  /* NUL-terminated */
 	const char *authority; /* as it came */
 	const char *path;    /* origin-form, as it came */
+	uint64_t started;    /* when it came, ms since 1970 */
 	struct verdict verdict;
 	char server_name[256];
 	struct passing sending;
@@ -126,6 +127,17 @@ enum step_result answer_local(struct exchange *x, unsigned status, const char *f
 /* answer.c: the answer to a request that a fault aborts. With a gRPC status (else -1) a request of gRPC
  * is answered in its way, others as if there were none: that is what Envoy does. */
 enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status);
+
+/* answer.c: the answer that a redirect or directResponse of the rules gives. */
+enum step_result answer_rules(struct exchange *x, const struct rules_request *request);
+
+/*
+ * header_edit.c: apply the verdict's header operations to x->request, or to the head of a `response`.
+ * Where fields may come to it, its array becomes one of the arena, and *max_fields grows by as much.
+ * Returns 0, or -1: no memory.
+ */
+int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_fields,
+		       bool response) __attribute__((warn_unused_result));
 
 /* answer.c: the answer to a failed acquire(), per istio-semantics 2.6. */
 enum step_result answer_failure(struct exchange *x, enum upstream_failure failure,

@@ -102,17 +102,20 @@ int head_set(struct http1_head *head, size_t max_fields, const char *name, const
 {
 	struct field *field = head_find(head, name, 0);
 
-	if (field) {
-		remove_from(head, name, (size_t)(field - head->fields) + 1);
-	} else if (head->n_fields < max_fields) {
-		field = &head->fields[head->n_fields++];
-		field->name = name;
-		field->name_len = (uint32_t)strlen(name);
-	} else {
-		return -1;
-	}
+	if (!field)
+		return head_add(head, max_fields, name, value);
+	remove_from(head, name, (size_t)(field - head->fields) + 1);
 	field->value = value;
 	field->value_len = (uint32_t)strlen(value);
+	return 0;
+}
+
+int head_add(struct http1_head *head, size_t max_fields, const char *name, const char *value)
+{
+	if (head->n_fields == max_fields)
+		return -1;
+	head->fields[head->n_fields++] =
+	    (struct field){name, value, (uint32_t)strlen(name), (uint32_t)strlen(value)};
 	return 0;
 }
 

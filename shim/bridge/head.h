@@ -36,6 +36,9 @@ void head_remove(struct http1_head *head, const char *name);
  * was none. Returns 0, or -1 if the array of `max_fields` is full. */
 int head_set(struct http1_head *head, size_t max_fields, const char *name, const char *value);
 
+/* Add one at the end. Returns as head_set() does. */
+int head_add(struct http1_head *head, size_t max_fields, const char *name, const char *value);
+
 /*
  * Remove the hop-by-hop fields (RFC 9110 7.6.1): Connection and all that it names, Keep-Alive,
  * Proxy-Connection, TE, Upgrade. With `keep_upgrade`, Connection and Upgrade stay if the

@@ -72,7 +72,8 @@ static void do_dial(struct stage *s)
 {
 	struct io *ends[2];
 	uint16_t port = (uint16_t)atoi(word(s, 2));
-	struct exchange_target target = {.name = word(s, 1), .port = port, .address = &s->address};
+	struct exchange_target target = {.name = word(s, 1), .port = port, .address = &s->address,
+					 .source = "127.0.0.1:40000"};
 
 	if (!s->rules)
 		s->rules = load(s, REPLAYS "/mesh.cfg");
