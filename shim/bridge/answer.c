@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "rules/virtual_service.h"
+#include "shim/bridge/resilience.h"
 #include "shim/log.h"
 
 /* What is left of a request's body when its answer is here, is read away up to this length; behind that
