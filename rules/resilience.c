@@ -28,7 +28,7 @@ static bool next_status(const char **at, unsigned *status)
 	return false;
 }
 
-/* Istio sends numbers apart from the conditions, and adds the condition that has Envoy read them. */
+/* Istio sends numbers apart from the conditions, and adds the condition that makes Envoy look. */
 static bool implies_status_codes(const char *retry_on)
 {
 	unsigned status;
@@ -100,7 +100,9 @@ uint64_t rules_backoff(const struct resilience *resilience, unsigned n, uint32_t
 bool rules_chance(double percentage, uint32_t random)
 {
 	/* Istio hands Envoy millionths, and Envoy draws one of a million. */
-	uint64_t share = percentage <= 0 ? 0 : percentage >= 100 ? 1000000 : (uint64_t)(percentage * 10000);
+	uint64_t share = percentage <= 0   ? 0
+			 : percentage >= 100 ? 1000000
+					     : (uint64_t)(percentage * 10000);
 
 	return ((uint64_t)random * 1000000) >> 32 < share;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "rules/virtual_service.h"
+#include "shim/bridge/resilience.h"
 #include "shim/log.h"
 
 /* What is left of a request's body when its answer is here, is read away up to this length; behind that
@@ -87,6 +88,24 @@ enum step_result answer_local(struct exchange *x, unsigned status, const char *f
 	return put_answer(x, &head, OWN_FIELDS, body, body ? strlen(body) : 0);
 }
 
+enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status)
+{
+	static const char body[] = "fault filter abort";
+	struct field fields[3 + OWN_FIELDS];
+	struct http1_head head = {.status = (uint16_t)status, .fields = fields};
+	char number[12];
+
+	if (grpc_status < 0 || !head_is_grpc(&x->request))
+		return answer_local(x, status, "FI", body);
+	snprintf(number, sizeof(number), "%d", grpc_status);
+	log_answer(x, status, "FI", body);
+	if (head_add(&head, 3, "content-type", "application/grpc") < 0 ||
+	    head_add(&head, 3, "grpc-status", number) < 0 ||
+	    head_add(&head, 3, "grpc-message", body) < 0)
+		return exchange_break(x);
+	return put_answer(x, &head, 3 + OWN_FIELDS, NULL, 0);
+}
+
 /* What the rules say of Location. NULL: it cannot be made; "": there is none. */
 static const char *make_location(struct exchange *x, const struct rules_request *request,
 				 int *status)
@@ -121,24 +140,6 @@ enum step_result answer_rules(struct exchange *x, const struct rules_request *re
 	log_debug("%s:%u %s %s: %d by the rules %s", x->target.name, (unsigned)x->target.port,
 		  x->method, x->path, status, location);
 	return put_answer(x, &head, max_fields, body ? body->body : NULL, body ? body->body_len : 0);
-}
-
-enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status)
-{
-	static const char body[] = "fault filter abort";
-	struct field fields[3 + OWN_FIELDS];
-	struct http1_head head = {.status = (uint16_t)status, .fields = fields};
-	char number[16];
-
-	if (grpc_status < 0 || !head_is_grpc(&x->request))
-		return answer_local(x, status, "FI", body);
-	log_answer(x, status, "FI", body);
-	snprintf(number, sizeof(number), "%d", grpc_status);
-	if (head_add(&head, 3, "content-type", "application/grpc") < 0 ||
-	    head_add(&head, 3, "grpc-status", number) < 0 ||
-	    head_add(&head, 3, "grpc-message", body) < 0)
-		return exchange_break(x);
-	return put_answer(x, &head, 3 + OWN_FIELDS, NULL, 0);
 }
 
 enum step_result answer_bad_request(struct exchange *x, unsigned status, const char *why)

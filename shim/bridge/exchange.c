@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "rules/ascii.h"
+#include "shim/bridge/resilience.h"
 #include "shim/log.h"
 
 #define BUFFER_SIZE 16384

@@ -2,8 +2,8 @@
 /*
  * What the parts of an exchange share: exchange.c (head, acquire, next, linger), peek.c (peek),
  * route.c (route), fault.c (fault), retry.c (backoff), relay.c (relay), tunnel.c (tunnel), answer.c
- * (answers of our own); timeout.c, deadline.c, resend.c and mirror.c have no step. Nobody else
- * includes this.
+ * (answers of our own) and deadline.c. Nobody else includes this. What timeouts, retries and mirrors
+ * share is in resilience.h.
  */
 #ifndef SHIM_BRIDGE_EXCHANGE_STATE_H
 #define SHIM_BRIDGE_EXCHANGE_STATE_H
@@ -133,6 +133,10 @@ struct exchange {
 enum step_result answer_local(struct exchange *x, unsigned status, const char *flag,
 			      const char *body);
 
+/* answer.c: the answer to a request that a fault aborts. With a gRPC status (else -1) a request of gRPC
+ * is answered in its way, others as if there were none: that is what Envoy does. */
+enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status);
+
 /* answer.c: the answer that a redirect or directResponse of the rules gives. */
 enum step_result answer_rules(struct exchange *x, const struct rules_request *request);
 
@@ -148,10 +152,6 @@ int exchange_edit_response(struct exchange *x, struct http1_head *head, size_t *
  */
 int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_fields,
 		       bool response) __attribute__((warn_unused_result));
-
-/* answer.c: the answer to a request that a fault aborts. With a gRPC status (else -1) a request of gRPC
- * is answered in its way, others as if there were none: that is what Envoy does. */
-enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status);
 
 /* answer.c: the answer to a failed acquire(), per istio-semantics 2.6. */
 enum step_result answer_failure(struct exchange *x, enum upstream_failure failure,
@@ -169,84 +169,6 @@ void deadline_clear(struct exchange *x, enum deadline which);
 
 /* deadline.c: it was set, and is over. */
 bool deadline_passed(const struct exchange *x, enum deadline which);
-
-/* fault.c: whether an event of this percentage happens to the request. Draws only if it must. */
-bool fault_strikes(struct exchange *x, double percentage);
-
-/*
- * timeout.c. HTTPRoute.timeout runs from when the request is here as a whole until the response is,
- * over all attempts; perTryTimeout from when the attempt has a connection too, until the response
- * begins. As in Envoy, a request for an upgrade has no end, and so neither.
- */
-
-/* More of the request's body was looked at, or the request begins. */
-void timeout_request_seen(struct exchange *x);
-
-/* An attempt has a connection. */
-void timeout_connected(struct exchange *x);
-
-/* Nothing of the request is waited for any more, or nothing of an attempt. */
-void timeout_stop(struct exchange *x);
-void timeout_stop_try(struct exchange *x);
-
-/* If one has run out, see to it and return true: the step was changed, or the exchange is over. */
-bool timeout_ran_out(struct exchange *x);
-
-/*
- * retry.c: whether the policy has another attempt made, now that the last one came to no connection,
- * broke before its response began (`why`, for the log), or got the response whose head is in
- * x->response. If so it is set up, in the step `backoff`; else nothing is changed, but for
- * x->exhausted.
- */
-bool retry_after_failure(struct exchange *x);
-bool retry_after_reset(struct exchange *x, const char *why);
-bool retry_after_response(struct exchange *x);
-
-/* retry.c: the same for a pooled connection that had died before it could take the request: no
- * attempt of the policy's, and at once. */
-bool retry_stale(struct exchange *x);
-
-/* retry.c: whether the policy may call for an attempt after some of the request was sent. */
-bool retry_needs_body(const struct exchange *x);
-
-/*
- * resend.c: the request's body as it was sent, kept within a limit while another attempt is
- * possible.
- */
-
-/* Whether the request can be sent again from its start. */
-bool resend_possible(const struct exchange *x);
-
-/* An attempt begins: what was sent before comes first. */
-void resend_rewind(struct exchange *x);
-
-/* What is to be sent before more of the body. */
-static inline size_t resend_left(const struct exchange *x)
-{
-	return buf_len(&x->sent) - x->resent;
-}
-
-/* Send some of that. Results of io_write(). */
-ssize_t resend_write(struct exchange *x);
-
-/* These n bytes were sent for the first time. */
-void resend_keep(struct exchange *x, const char *data, size_t n);
-
-/* It will not be sent again; and the request is over. */
-void resend_give_up(struct exchange *x);
-void resend_release(struct exchange *x);
-
-/* mirror.c: ask for the mirrors of the route, and give them the head. */
-void mirror_start(struct exchange *x);
-
-/* mirror.c: n bytes of the body were sent for the first time, perhaps the last. */
-void mirror_body(struct exchange *x, const char *data, size_t n);
-
-/* mirror.c: break off the copies that are not over. Idempotent. */
-void mirror_drop(struct exchange *x);
-
-/* relay.c: read of the request's body what there is room for, while it cannot be sent. */
-void relay_read_ahead(struct exchange *x);
 
 /* peek.c: end a connection for HTTP whose first byte is that of a TLS handshake. */
 enum step_result peek_refuse_hello(struct exchange *x);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The step between route and acquire: HTTPFaultInjection, as Envoy's fault filter does it. The delay is
- * decided first, the abort when it is over. What is not aborted goes on its way, once: here its
+ * The step between route and acquire: HTTPFaultInjection, as Envoy's fault filter does it. The delay
+ * is decided first, the abort when it is over. What is not aborted goes on its way, once: here its
  * policy is looked up and its mirrors get their copies.
  */
-#include "shim/bridge/exchange_state.h"
+#include "shim/bridge/resilience.h"
 
 #include "shim/log.h"
 

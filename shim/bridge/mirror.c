@@ -6,7 +6,7 @@
  *
  * A request for an upgrade has no end, and is not copied.
  */
-#include "shim/bridge/exchange_state.h"
+#include "shim/bridge/resilience.h"
 
 #include "shim/log.h"
 

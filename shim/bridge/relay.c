@@ -6,13 +6,14 @@
  * know where the message ends. The one exception is a chunked answer to an HTTP/1.0 program, whose
  * framing is taken off.
  *
- * The request head stays in up_out until the request is over, and resend.c keeps the body, so that it
- * can be sent again.
+ * The request head stays in up_out until the request is over, and resend.c keeps the body, so that
+ * it can be sent again.
  */
 #include "shim/bridge/exchange_state.h"
 
 #include <string.h>
 
+#include "shim/bridge/resilience.h"
 #include "shim/log.h"
 
 /* Each 1xx takes memory until the request is over. */

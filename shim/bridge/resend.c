@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was sent of a request's body is kept as long as the request may have to be sent again. The memory
- * is taken as the body comes; a body beyond the limit (Envoy's, of a connection's buffer) is passed
- * on and not kept, and the request is then sent once only. The head needs no keeping: it is in up_out.
+ * What was sent of a request's body is kept as long as the request may have to be sent again. The
+ * memory is taken as the body comes; a body beyond the limit (Envoy's, of a connection's buffer) is
+ * passed on and not kept, and the request is then sent once only. The head is kept in up_out.
  */
-#include "shim/bridge/exchange_state.h"
+#include "shim/bridge/resilience.h"
 
 #define KEPT_MAX   1048576
 #define KEPT_FIRST 4096

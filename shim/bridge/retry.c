@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When a request is sent again. By HTTPRetry, as Envoy's router does it: the policy's conditions tell
- * after what, its attempts how often, and in between is the step backoff. And without any policy when a
- * pooled connection turns out to have died: then only if the destination cannot have acted on the
- * request.
+ * When a request is sent again. By HTTPRetry, as Envoy's router does it: the policy's conditions
+ * tell after what, its attempts how often, and in between is the step backoff. And without any policy
+ * when a pooled connection turns out to have died: then only if the request is safe, or the
+ * destination has seen nothing of it.
  *
  * A response that calls for another attempt is decided on by its head, before any of it reaches the
  * program; the rest is dropped with its connection.
  */
-#include "shim/bridge/exchange_state.h"
+#include "shim/bridge/resilience.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/bridge/exchange_state.h"
+#include "shim/bridge/resilience.h"
 
 #include "shim/log.h"
 
