@@ -158,7 +158,7 @@ static int add_clusters(struct rules *rules, struct service *service)
 		for (size_t i = 0; i < list->n; i++) {
 			if (!ports[i].number.set)
 				continue;
-			if (rules_build_cluster(&rules->region, service, &ports[i],
+			if (rules_build_cluster(rules, service, &ports[i],
 						subset ? subset->subset : NULL,
 						&service->clusters[service->n_all]) < 0)
 				return -1;

@@ -8,6 +8,9 @@
 #include "rules/model.h"
 #include "rules/sink.h"
 
+#define MILLISECOND		INT64_C(1000000) /* in ns */
+#define DEFAULT_CONNECT_TIMEOUT 10000		 /* ms */
+
 /* ---- endpoints ---------------------------------------------------------------------------- */
 
 static uint16_t endpoint_port(const struct workload_entry *entry, const struct service_port *port)
@@ -148,6 +151,18 @@ static void apply_policy(struct cluster *cluster, const struct tls_settings **tl
 	}
 }
 
+static uint64_t connect_timeout(const struct connection_pool *pool, const struct mesh_config *mesh)
+{
+	const struct duration *timeout = NULL;
+
+	if (mesh && mesh->connect_timeout.set)
+		timeout = &mesh->connect_timeout;
+	if (pool && pool->tcp && pool->tcp->connect_timeout.set)
+		timeout = &pool->tcp->connect_timeout;
+	return timeout && timeout->ns >= MILLISECOND ? (uint64_t)timeout->ns / MILLISECOND
+						     : DEFAULT_CONNECT_TIMEOUT;
+}
+
 static int build_names(struct region *region, const struct list *names, struct client_tls *tls)
 {
 	const struct text *items = names->items;
@@ -244,12 +259,13 @@ static size_t write_id(const struct cluster *cluster, char *out, size_t size)
 	char numbers[64];
 
 	sink_text(&sink, cluster->host);
-	snprintf(numbers, sizeof(numbers), ":%u p%d r%d", cluster->port, cluster->protocol,
-		 cluster->resolution);
+	snprintf(numbers, sizeof(numbers), ":%u>%u p%d r%d", cluster->port, cluster->target_port,
+		 cluster->protocol, cluster->resolution);
 	sink_text(&sink, numbers);
 	put_id_text(&sink, cluster->subset);
 	for (size_t i = 0; i < cluster->n_endpoints; i++)
 		put_endpoint(&sink, &cluster->endpoints[i]);
+	cluster_policy_id(&sink, cluster);
 	snprintf(numbers, sizeof(numbers), " tls%d%s", tls->mode,
 		 tls->insecure_skip_verify ? "!" : "");
 	sink_text(&sink, numbers);
@@ -285,16 +301,18 @@ static int build_id(struct region *region, struct cluster *cluster)
 
 /* ---- all of it ---------------------------------------------------------------------------- */
 
-int rules_build_cluster(struct region *region, const struct service *service,
+int rules_build_cluster(struct rules *rules, const struct service *service,
 			struct service_port *port, const struct subset *subset,
 			struct cluster *cluster)
 {
 	const struct service_entry *entry = service->entry;
 	const struct tls_settings *tls = NULL;
+	struct region *region = &rules->region;
 
 	cluster->host = service->host;
 	cluster->subset = subset ? subset->name.s : NULL;
 	cluster->port = (uint16_t)port->number.value;
+	cluster->target_port = endpoint_port(NULL, port);
 	cluster->protocol = service_protocol(port);
 	cluster->resolution = entry->resolution.set
 				  ? (enum resolution)(entry->resolution.value - 1)
@@ -302,6 +320,7 @@ int rules_build_cluster(struct region *region, const struct service *service,
 	cluster->where = port->where;
 	apply_policy(cluster, &tls, service->rule ? service->rule->policy : NULL);
 	apply_policy(cluster, &tls, subset ? subset->traffic_policy : NULL);
+	cluster->connect_timeout = connect_timeout(cluster->connection_pool, rules->mesh_config);
 	if (build_endpoints(region, service, port, subset, cluster) < 0 ||
 	    build_tls(region, service, tls, cluster) < 0)
 		return -1;

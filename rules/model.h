@@ -158,9 +158,14 @@ int rules_inline_delegates(struct rules *rules, struct diags *diags)
 /*
  * Fill in a cluster: endpoints, policy, id. `subset` may be NULL. Returns 0, or -1: out of memory.
  */
-int rules_build_cluster(struct region *region, const struct service *service,
+int rules_build_cluster(struct rules *rules, const struct service *service,
 			struct service_port *port, const struct subset *subset,
 			struct cluster *cluster) __attribute__((warn_unused_result));
+
+struct sink;
+
+/* cluster_policy.c: what of a cluster's policy is part of its id. */
+void cluster_policy_id(struct sink *sink, const struct cluster *cluster);
 
 /*
  * check.c: find the clusters that destinations mean, and say what is wrong across resources.

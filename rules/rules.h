@@ -81,7 +81,7 @@ struct endpoint {
 };
 
 struct virtual_service; /* virtual_service.h, for the tools */
-struct load_balancer; /* destination_rule.h, for the tools and the bridge to come */
+struct load_balancer; /* destination_rule.h, for the tools and the bridge */
 struct connection_pool;
 struct outlier_detection;
 struct tunnel_settings;
@@ -92,6 +92,7 @@ struct cluster {
 	const char *host; /* service host in lower case, the wildcard itself for wildcard hosts */
 	const char *subset; /* NULL: the service as a whole */
 	uint16_t port;    /* service port (ServiceEntry.ports[].number) */
+	uint16_t target_port; /* where there are no endpoints: targetPort, else the service port */
 	enum protocol protocol;
 	enum resolution resolution;
 	const struct endpoint *endpoints; /* the host itself when none was listed; may be none in
@@ -101,10 +102,13 @@ struct cluster {
 	/* trafficPolicy, merged; NULL: nothing was written, Istio's defaults */
 	const struct load_balancer *load_balancer;
 	const struct connection_pool *connection_pool;
+	uint64_t connect_timeout; /* ms: connectionPool.tcp.connectTimeout, else
+				     meshConfig.connectTimeout, else 10 s; never 0 */
 	const struct outlier_detection *outlier_detection;
 	const struct tunnel_settings *tunnel;
 	const struct proxy_protocol *proxy_protocol;
-	const char *id; /* equal text: connections to it are interchangeable, SNI apart. Made of
+	const char *id; /* equal text: the same in all that follows, its connections and its
+			   policy are interchangeable, SNI apart. Made of
 			   every value above, never of an address in memory, so that it keeps its
 			   meaning over reloads */
 	struct where where;

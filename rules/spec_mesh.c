@@ -69,7 +69,7 @@ static const struct key mesh_config_keys[] = {
     KEY_GROUP(struct mesh_config, outbound_traffic_policy, "outboundTrafficPolicy",
 	      outbound_schema),
     KEY_GROUP(struct mesh_config, default_http_retry_policy, "defaultHttpRetryPolicy",
-	      http_retry_schema, .gap = true),
+	      http_retry_schema),
     KEY_GROUP(struct mesh_config, path_normalization, "pathNormalization", normalization_schema),
     KEY_DURATION(struct mesh_config, connect_timeout, "connectTimeout", .check = check_duration,
 		 .gap = true),

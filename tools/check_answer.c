@@ -159,7 +159,7 @@ void answer_init(struct answer *answer, const struct rules *rules,
 	}
 	rules_resilience(&answer->verdict, &answer->resilience);
 	if (!answer->http)
-		answer->resilience = (struct explain_resilience){.retry_on = ""};
+		answer->resilience = (struct resilience){.retry_on = ""};
 	answer->n_destinations = rules_n_destinations(&answer->verdict);
 }
 

@@ -21,9 +21,10 @@
 static void log_answer(const struct exchange *x, unsigned status, const char *flag,
 		       const char *body)
 {
-	log_info("%s:%u %s %s -> %s: %u %s%s%s", x->target.name, (unsigned)x->target.port,
+	log_info("%s:%u %s %s -> %s: %u %s%s%s%s%s", x->target.name, (unsigned)x->target.port,
 		 x->method ? x->method : "-", x->path ? x->path : "-",
-		 x->verdict.destination ? x->verdict.destination : "-", status, flag,
+		 x->verdict.destination ? x->verdict.destination : "-", status,
+		 x->delayed ? "DI," : "", flag, x->exhausted ? ",URX" : "",
 		 body ? " " : "", body ? body : "");
 }
 
@@ -51,6 +52,7 @@ static enum step_result put_answer(struct exchange *x, struct http1_head *head, 
 	int failed = 0;
 
 	exchange_release(x, false, true);
+	timeout_stop(x);
 	if (!exchange_request_done(x) && !can_read_away(x))
 		x->keep = false;
 	if (!has_content(head->status))
@@ -119,6 +121,24 @@ enum step_result answer_rules(struct exchange *x, const struct rules_request *re
 	log_debug("%s:%u %s %s: %d by the rules %s", x->target.name, (unsigned)x->target.port,
 		  x->method, x->path, status, location);
 	return put_answer(x, &head, max_fields, body ? body->body : NULL, body ? body->body_len : 0);
+}
+
+enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status)
+{
+	static const char body[] = "fault filter abort";
+	struct field fields[3 + OWN_FIELDS];
+	struct http1_head head = {.status = (uint16_t)status, .fields = fields};
+	char number[16];
+
+	if (grpc_status < 0 || !head_is_grpc(&x->request))
+		return answer_local(x, status, "FI", body);
+	log_answer(x, status, "FI", body);
+	snprintf(number, sizeof(number), "%d", grpc_status);
+	if (head_add(&head, 3, "content-type", "application/grpc") < 0 ||
+	    head_add(&head, 3, "grpc-status", number) < 0 ||
+	    head_add(&head, 3, "grpc-message", body) < 0)
+		return exchange_break(x);
+	return put_answer(x, &head, 3 + OWN_FIELDS, NULL, 0);
 }
 
 enum step_result answer_bad_request(struct exchange *x, unsigned status, const char *why)

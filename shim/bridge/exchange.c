@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The exchange from its start to the upstream connection, and what comes after the answer. What
- * lies between is route.c's and relay.c's.
+ * lies between is route.c's, fault.c's, retry.c's and relay.c's.
  *
  * A head is copied to the arena once it is complete, so that nothing that points into it moves
  * while bodies pass through the buffers.
@@ -75,18 +75,23 @@ size_t exchange_count_lines(const char *data, size_t n)
 
 static void request_reset(struct exchange *x)
 {
+	mirror_drop(x); /* they are in the arena */
 	arena_reset(&x->arena);
 	memset(&x->request, 0, sizeof(x->request));
 	memset(&x->response, 0, sizeof(x->response));
 	memset(&x->verdict, 0, sizeof(x->verdict));
 	memset(&x->sending, 0, sizeof(x->sending));
 	memset(&x->receiving, 0, sizeof(x->receiving));
+	memset(&x->policy, 0, sizeof(x->policy));
+	resend_release(x);
+	timeout_stop(x);
 	x->scanned = x->up_scanned = x->head_sent = 0;
-	x->interim = 0;
+	x->interim = x->attempt = 0;
 	x->method = x->authority = x->path = x->dynamic = NULL;
 	memset(&x->hash, 0, sizeof(x->hash));
 	x->send_broken = x->failed = x->responding = x->have_response = false;
 	x->up_keep = x->keep = x->want_fresh = false;
+	x->delayed = x->clocked = x->exhausted = x->sent_lost = false;
 	buf_take(&x->up_out, buf_len(&x->up_out));
 	buf_take(&x->up_in, buf_len(&x->up_in));
 }
@@ -158,6 +163,8 @@ static enum step_result run_acquire(struct exchange *x)
 {
 	bool http = x->target.kind == RULES_HTTP;
 
+	if (timeout_ran_out(x))
+		return x->gone ? STEP_DONE : STEP_MORE;
 	if (!x->up && !x->acquiring && !x->failed) {
 		const struct acquisition wish = {
 		    .cluster = http ? x->verdict.cluster : x->target.cluster,
@@ -167,6 +174,8 @@ static enum step_result run_acquire(struct exchange *x)
 		    .dynamic = x->dynamic,
 		    .hashed = x->hash.hashed,
 		    .hash = x->hash.hash,
+		    .attempt = x->attempt,
+		    .other_host = x->attempt && x->policy.other_host,
 		};
 
 		x->acquiring = true;
@@ -174,15 +183,21 @@ static enum step_result run_acquire(struct exchange *x)
 	}
 	if (x->failed) {
 		x->failed = false;
+		if (http && retry_after_failure(x))
+			return STEP_MORE;
 		if (http)
 			return answer_failure(x, x->failure, x->reason);
 		log_info("%s:%u: %s", x->target.name, (unsigned)x->target.port, x->reason);
 		return exchange_break(x);
 	}
-	if (!x->up)
+	if (!x->up) {
+		relay_read_ahead(x);
 		return STEP_WAIT;
+	}
 	x->head_sent = 0;
 	x->send_broken = false;
+	resend_rewind(x);
+	timeout_connected(x);
 	x->step = http ? &step_relay : &step_tunnel;
 	return STEP_MORE;
 }
@@ -208,8 +223,11 @@ void exchange_failed(struct exchange *x, enum upstream_failure failure, const ch
 static enum step_result run_next(struct exchange *x)
 {
 	bool whole = exchange_request_done(x);
-	bool sent = whole && x->head_sent == buf_len(&x->up_out) && !x->send_broken;
+	bool sent = whole && x->head_sent == buf_len(&x->up_out) && !resend_left(x) &&
+		    !x->send_broken;
 
+	timeout_stop(x);
+	mirror_drop(x);
 	/* Bytes that came behind the response belong to nobody: such a connection is not kept. */
 	exchange_release(x, sent && x->have_response && x->up_keep && !buf_len(&x->up_in), !sent);
 	if (whole && x->keep && !x->down_eof) {
@@ -311,11 +329,13 @@ void exchange_free(struct exchange *x)
 		return;
 	x->ops->timer(x, 0);
 	exchange_release(x, false, true);
+	mirror_drop(x);
 	io_close(x->down, x->down_reset);
 	buf_release(&x->down_in);
 	buf_release(&x->up_in);
 	buf_release(&x->up_out);
 	buf_release(&x->down_out);
+	buf_release(&x->sent);
 	arena_release(&x->arena);
 	rules_unref(x->target.rules);
 	free(x);

@@ -4,11 +4,12 @@
  * to destinations (upstream) that its requests need. A state machine over abstract streams: it does
  * no polling, sleeping or connecting, so that tests drive it over memory.
  *
- *        head -> route -> acquire -> relay -> next --> head ...
- *          \        \        \         |\       \
- *           \        \        \        | tunnel  linger -> closed
- *            `--------`--------`-> answer -----'
+ *        head -> route -> fault -> acquire -> relay -> next --> head ...
+ *          \        \        \        \         |\       \
+ *           \        \        \        \        | tunnel  linger -> closed
+ *            `--------`--------`--------`-> answer -----'
  *
+ * Another attempt at a request: from acquire or relay to backoff, and from there to acquire.
  * A connection that is not HTTP (RULES_OPAQUE, RULES_PASSTHROUGH) starts at acquire and goes on to
  * tunnel.
  *

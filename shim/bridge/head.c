@@ -83,6 +83,16 @@ static void remove_from(struct http1_head *head, const char *name, size_t from)
 	head->n_fields = kept;
 }
 
+bool head_is_grpc(const struct http1_head *head)
+{
+	static const char type[] = "application/grpc";
+	const size_t n = sizeof(type) - 1;
+	const struct field *field = head_find(head, "content-type", 0);
+
+	return field && field->value_len >= n && ascii_equal_nocase_n(field->value, type, n) &&
+	       (field->value_len == n || field->value[n] == '+');
+}
+
 void head_remove(struct http1_head *head, const char *name)
 {
 	remove_from(head, name, 0);

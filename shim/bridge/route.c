@@ -193,8 +193,9 @@ static enum step_result run_route(struct exchange *x)
 		break;
 	case RULES_NO_ROUTE:
 		return answer_local(x, 404, "NR", NULL);
-	case RULES_NO_CLUSTER:
-		return answer_local(x, 503, "NC", NULL);
+	case RULES_NO_CLUSTER: /* which a fault comes before */
+		x->step = &step_fault;
+		return STEP_MORE;
 	case RULES_REQUEST_BLOCKED:
 	case RULES_REQUEST_DIRECT:
 		return answer_local(x, 502, "NR", NULL);
@@ -215,7 +216,7 @@ static enum step_result run_route(struct exchange *x)
 	log_debug("%s:%u %s %s -> %s:%u as %s", x->target.name, (unsigned)x->target.port,
 		  x->method, x->path, x->verdict.cluster->host,
 		  (unsigned)x->verdict.cluster->port, x->server_name);
-	x->step = &step_acquire;
+	x->step = &step_fault;
 	return STEP_MORE;
 }
 

@@ -42,26 +42,26 @@ static struct rules *load(struct stage *s, const char *file)
 	return rules;
 }
 
-/* rules NAME: a file; rules alone: the text below */
+/* rules [NAME]: a file, or the text below, or both */
 static void do_rules(struct stage *s)
 {
-	char dir[] = "/tmp/replay-XXXXXX", file[64];
+	char dir[] = "/tmp/replay-XXXXXX", file[64], paths[512];
+	bool named = s->part->n_words > 1;
 
 	rules_unref(s->rules);
-	if (s->part->n_words > 1) {
-		char named[256];
-
-		snprintf(named, sizeof(named), REPLAYS "/%s.cfg", word(s, 1));
-		s->rules = load(s, named);
+	snprintf(paths, sizeof(paths), REPLAYS "/%s.cfg", word(s, 1));
+	if (named && !s->part->len) {
+		s->rules = load(s, paths);
 		return;
 	}
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(file, sizeof(file), "%s/rules.cfg", dir);
+	snprintf(paths + (named ? strlen(paths) : 0), 128, "%s%s", named ? ":" : "", file);
 	FILE *out = fopen(file, "w");
 	ck_assert_ptr_nonnull(out);
 	fwrite(s->part->text, 1, s->part->len, out);
 	fclose(out);
-	s->rules = load(s, file);
+	s->rules = load(s, paths);
 	unlink(file);
 	rmdir(dir);
 }
@@ -107,12 +107,11 @@ static void describe_wish(const struct stage *s, char *out, size_t size)
 }
 
 /*
- * connect HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed] [reused]: the exchange
- * has asked for this connection; it gets it
+ * asks HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed]: the exchange has asked for
+ * this connection. Returns whether there is the word "reused" too.
  */
-static void do_connect(struct stage *s)
+static bool do_asks(struct stage *s)
 {
-	struct io *ends[2];
 	bool reused = false;
 	char asked[1024], expected[1024] = "";
 
@@ -130,6 +129,15 @@ static void do_connect(struct stage *s)
 	describe_wish(s, asked, sizeof(asked));
 	if (strcmp(asked, expected))
 		stage_fail(s, "asked for %.300s", asked);
+	return reused;
+}
+
+/* connect ... [reused]: it has asked for this connection, and gets it */
+static void do_connect(struct stage *s)
+{
+	struct io *ends[2];
+	bool reused = do_asks(s);
+
 	s->acquiring = s->released = false;
 	io_close(s->server, false);
 	memory_io_pair(ends, 65536);
@@ -272,6 +280,8 @@ static void do_part(struct stage *s)
 		stage_expect(s, s->program, p->text, p->len);
 	else if (!strcmp(verb, "connect"))
 		do_connect(s);
+	else if (!strcmp(verb, "asks"))
+		do_asks(s);
 	else if (!strcmp(verb, "fail"))
 		do_fail(s);
 	else if (!strcmp(verb, "released"))
