@@ -19,6 +19,7 @@
 
 #include "shim/bridge/tls_context.h"
 #include "shim/bridge/tls_error.h"
+#include "shim/bridge/tls_memory.h"
 #include "shim/bridge/tls_names.h"
 #include "shim/libc.h"
 
@@ -482,6 +483,7 @@ struct tls *tls_new(struct err *err)
 		err_set_errno(err, ENOMEM, "TLS");
 		return NULL;
 	}
+	tls_memory_init();
 	/* The program's openssl.cnf is not for us, and nothing of ours runs when it exits. */
 	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
 	    !(tls->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream")) ||

@@ -46,7 +46,8 @@ void tls_free(struct tls *tls);
  * brings up `lower` and does the handshake. `settings` need not outlive the call. On success
  * `lower` belongs to the new stream. On failure (file unreadable, key and certificate do not fit,
  * no memory): NULL with `err` set, `lower` is left to the caller.
- * Certificate files are read again when their modification time, size or inode changed.
+ * Certificate files are read again when their time of change (ctime), size or inode changed. Nothing of
+ * a private key is left in memory once its context is free.
  */
 struct io *tls_connect(struct tls *tls, const struct client_tls *settings, const char *server_name,
 		       bool alpn_http1, struct io *lower, struct err *err);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 
 #include "shim/bridge/arena.h"
 #include "shim/bridge/tls_error.h"
+#include "shim/bridge/tls_memory.h"
 #include "shim/bridge/tls_store.h"
 
 enum { CONTEXTS_MAX = 32 };
@@ -98,7 +100,7 @@ static void identify(const char *path, struct tls_file *file, struct stat *statu
 	file->dev = status->st_dev;
 	file->ino = status->st_ino;
 	file->size = status->st_size;
-	file->changed = status->st_mtim;
+	file->changed = status->st_ctim; /* whatever becomes of a file; its mtime can be set back */
 }
 
 static bool files_are_unchanged(const struct tls_context *context)
@@ -175,6 +177,27 @@ static int no_passphrase(char *out, int size, int writing, void *asked)
 	return -1;
 }
 
+/* SSL_CTX_use_PrivateKey_file(), leaving nothing of the key in memory but the key. */
+static bool use_key(SSL_CTX *ctx, const char *path, bool *asked)
+{
+	BIO *bio = BIO_new_file(path, "r");
+	EVP_PKEY *key = NULL;
+	FILE *file = NULL;
+	char buffer[4096]; /* in the place of one that stdio would free as it is */
+
+	tls_memory_wipe(true);
+	if (bio && BIO_get_fp(bio, &file) == 1 &&
+	    setvbuf(file, buffer, _IOFBF, sizeof(buffer)) == 0)
+		key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, asked);
+	BIO_free(bio);
+	OPENSSL_cleanse(buffer, sizeof(buffer));
+	bool used = key && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+
+	EVP_PKEY_free(key);
+	tls_memory_wipe(false);
+	return used;
+}
+
 static int load_identity(struct tls_context *context, struct err *err)
 {
 	const char *certificate = context->settings.client_certificate;
@@ -194,8 +217,7 @@ static int load_identity(struct tls_context *context, struct err *err)
 	SSL_CTX_set_default_passwd_cb_userdata(ctx, &asked);
 	if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1)
 		tls_error(err, "client certificate %s", certificate);
-	else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1 &&
-		 SSL_CTX_check_private_key(ctx) == 1)
+	else if (use_key(ctx, key, &asked) && SSL_CTX_check_private_key(ctx) == 1)
 		result = 0;
 	else if (asked)
 		err_set(err, 0, "private key %s is encrypted: only keys without a passphrase work",

@@ -154,6 +154,36 @@ START_TEST(a_changed_file_is_read_again)
 }
 END_TEST
 
+/* cp -p puts another file of the same size and time in its place. */
+START_TEST(a_file_with_its_old_time_is_read_again)
+{
+	const char *path = simple.ca_certificates;
+	struct tls_context *list = NULL;
+	struct stat before, after;
+
+	struct tls_context *first = tls_context_get(&list, &simple, true, NULL);
+	ck_assert_ptr_nonnull(first);
+	ck_assert_int_eq(stat(path, &before), 0);
+	do { /* until the clock of files has moved on */
+		int fd = open(path, O_RDWR);
+		char byte;
+
+		ck_assert_int_eq(pread(fd, &byte, 1, 0), 1);
+		ck_assert_int_eq(pwrite(fd, &byte, 1, 0), 1);
+		ck_assert_int_eq(futimens(fd, (struct timespec[]){before.st_atim, before.st_mtim}), 0);
+		ck_assert_int_eq(fstat(fd, &after), 0);
+		close(fd);
+	} while (before.st_ctim.tv_sec == after.st_ctim.tv_sec &&
+		 before.st_ctim.tv_nsec == after.st_ctim.tv_nsec);
+	ck_assert_int_eq(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+	struct tls_context *second = tls_context_get(&list, &simple, true, NULL);
+	ck_assert_ptr_ne(second, first);
+	tls_context_unref(first);
+	tls_context_unref(second);
+	tls_context_drop_all(&list);
+}
+END_TEST
+
 START_TEST(contexts_are_shared_by_value)
 {
 	static const char *const names[] = {"a", "b"};
@@ -455,6 +485,7 @@ Suite *tls_context_suite(void)
 	tcase_add_test(files, keys_that_are_no_good_are_named);
 	tcase_add_test(files, a_server_name_that_cannot_be_sent_is_refused);
 	tcase_add_test(files, a_changed_file_is_read_again);
+	tcase_add_test(files, a_file_with_its_old_time_is_read_again);
 	tcase_add_test(files, contexts_are_shared_by_value);
 	tcase_add_test(files, the_list_of_contexts_is_bounded);
 	suite_add_tcase(suite, files);
