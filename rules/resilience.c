@@ -94,7 +94,7 @@ uint64_t rules_backoff(const struct resilience *resilience, unsigned n, uint32_t
 	unsigned times = n < 4 ? (1u << n) - 1 : BACKOFF_MAX;
 	unsigned __int128 below = (unsigned __int128)(uint64_t)resilience->backoff * times;
 
-	return (uint64_t)((below * random) >> 32) / 1000000;
+	return (uint64_t)(((below * random) >> 32) / 1000000);
 }
 
 bool rules_chance(double percentage, uint32_t random)

@@ -279,7 +279,7 @@ static void print_connection(const struct rules *rules, const struct answer *ans
 		puts("action: no tls route has this name: passed through untouched, "
 		     "outboundTrafficPolicy is ALLOW_ANY");
 	else if (answer->connection == RULES_HTTP && !answer->n_destinations)
-		printf("action: port %u speaks HTTP here, a TLS handshake is answered 400\n",
+		printf("action: port %u speaks HTTP here, a TLS handshake is closed\n",
 		       request->port);
 	else if (request->scheme == EXPLAIN_HTTPS)
 		puts("action: TLS is passed through opaque to the destination, http routes do not "

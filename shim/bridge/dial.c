@@ -18,7 +18,7 @@ struct dialing {
 	struct dial_env *env;
 	const struct cluster *cluster;
 	char server_name[256];
-	bool http;
+	bool http, encrypted;
 	void (*done)(void *arg, struct connection *connection, enum upstream_failure failure,
 		     const struct err *err);
 	void *arg;
@@ -110,10 +110,7 @@ static int originate_tls(struct dialing *d)
 {
 	struct err err = {0};
 
-	/* On a TLS port the program encrypts by itself, unless it is HTTP that was routed there. */
-	bool encrypted = !d->http && d->cluster->protocol == PROTOCOL_TLS;
-
-	if (d->cluster->tls.mode == TLS_MODE_DISABLE || encrypted)
+	if (d->cluster->tls.mode == TLS_MODE_DISABLE || d->encrypted)
 		return 0;
 	if (!d->env->tls)
 		d->env->tls = tls_new(&err);
@@ -238,7 +235,8 @@ static void begin(struct task *task)
 }
 
 struct dialing *dial_start(struct dial_env *env, const struct cluster *cluster,
-			   const char *server_name, bool http, uint32_t random,
+			   const char *server_name, bool http, bool encrypted,
+			   uint32_t random,
 			   void (*done)(void *arg, struct connection *connection,
 					enum upstream_failure failure, const struct err *err),
 			   void *arg)
@@ -251,6 +249,7 @@ struct dialing *dial_start(struct dial_env *env, const struct cluster *cluster,
 	d->cluster = cluster;
 	strncpy(d->server_name, server_name, sizeof(d->server_name) - 1);
 	d->http = http;
+	d->encrypted = encrypted;
 	d->first = cluster->n_endpoints ? random % cluster->n_endpoints : 0;
 	d->done = done;
 	d->arg = arg;

@@ -33,11 +33,13 @@ struct dialing;
 /*
  * Begin. The outcome is one call of `done`, from the loop, never from within dial_start():
  * a connection, which belongs to the callee, or NULL with `failure` and `err`. `cluster` must stay
- * until then; `server_name` is copied. `http`: offer "http/1.1" by ALPN.
+ * until then; `server_name` is copied. `http`: offer "http/1.1" by ALPN. `encrypted`:
+ * the bytes to come are TLS already, and get none from us.
  * NULL: no memory, `done` is not called.
  */
 struct dialing *dial_start(struct dial_env *env, const struct cluster *cluster,
-			   const char *server_name, bool http, uint32_t random,
+			   const char *server_name, bool http, bool encrypted,
+			   uint32_t random,
 			   void (*done)(void *arg, struct connection *connection,
 					enum upstream_failure failure, const struct err *err),
 			   void *arg);

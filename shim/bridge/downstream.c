@@ -25,7 +25,7 @@ struct downstream {
 	bool queued, driving;
 	struct dialing *dialing;
 	char *key; /* of the connection that is being dialled */
-	/* RULES_PASSTHROUGH: the cluster that the registry does not have. */
+	/* Past the rules: the cluster that the registry does not have. */
 	struct cluster cluster;
 	struct endpoint endpoint;
 	struct in6_addr address; /* that was dialled */
@@ -166,7 +166,7 @@ static void op_acquire(struct exchange *exchange, const struct acquisition *wish
 		}
 	}
 	d->dialing = dial_start(&d->all->dial, wish->cluster, wish->server_name, wish->http,
-				op_random(exchange), dialled, d);
+				wish->encrypted, op_random(exchange), dialled, d);
 	if (!d->dialing)
 		exchange_failed(exchange, UPSTREAM_CONNECT, "out of memory");
 }
@@ -253,7 +253,7 @@ static const struct exchange_ops ops = {
 
 /* ---- start ------------------------------------------------------------------------------- */
 
-/* Where a registry host is, for a port that the registry does not have: the address that was
+/* Where a registry host is, for connections that no rule is for: the address that was
  * dialled if it is a real one, else what its name resolves to. */
 static void passthrough(struct downstream *d)
 {
@@ -314,10 +314,10 @@ static int start(struct downstream *d)
 	if (!address_split((const struct sockaddr *)&d->claim.dialled, sizeof(d->claim.dialled),
 			   &d->address, &port))
 		target.address = NULL;
-	if (target.kind == RULES_PASSTHROUGH) {
-		passthrough(d);
+	passthrough(d);
+	target.direct = &d->cluster;
+	if (target.kind == RULES_PASSTHROUGH)
 		target.cluster = &d->cluster;
-	}
 	d->exchange = exchange_new(&ops, d, d->sock, &target);
 	return d->exchange ? 0 : -1;
 }

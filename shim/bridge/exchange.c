@@ -21,6 +21,7 @@
 #define DRIVE_STEPS 64
 #define LINGER_MS   5000
 
+#define TLS_HANDSHAKE 22 /* how TLS begins (RFC 8446 5.1), and HTTP cannot */
 #define HEAD_TOO_LONG "the head of the request is longer than 65536 bytes"
 
 /* Room for fields that are added: Host, Connection. */
@@ -132,6 +133,8 @@ static enum step_result run_head(struct exchange *x)
 	for (;;) {
 		const char *why = NULL;
 
+		if (buf_len(&x->down_in) && *buf_data(&x->down_in) == TLS_HANDSHAKE)
+			return peek_refuse_hello(x);
 		if (!x->scanned)
 			buf_take(&x->down_in, http1_skip_empty_lines(buf_data(&x->down_in),
 								     buf_len(&x->down_in)));
@@ -167,15 +170,16 @@ static enum step_result run_acquire(struct exchange *x)
 		return x->gone ? STEP_DONE : STEP_MORE;
 	if (!x->up && !x->acquiring && !x->failed) {
 		const struct acquisition wish = {
-		    .cluster = http ? x->verdict.cluster : x->target.cluster,
+		    .cluster = x->verdict.cluster,
 		    .server_name = x->server_name,
+		    .dynamic = x->dynamic,
+		    .encrypted = x->encrypted,
 		    .http = http,
 		    .fresh = x->want_fresh,
-		    .dynamic = x->dynamic,
-		    .hashed = x->hash.hashed,
-		    .hash = x->hash.hash,
 		    .attempt = x->attempt,
 		    .other_host = x->attempt && x->policy.other_host,
+		    .hashed = x->hash.hashed,
+		    .hash = x->hash.hash,
 		};
 
 		x->acquiring = true;
@@ -187,7 +191,8 @@ static enum step_result run_acquire(struct exchange *x)
 			return STEP_MORE;
 		if (http)
 			return answer_failure(x, x->failure, x->reason);
-		log_info("%s:%u: %s", x->target.name, (unsigned)x->target.port, x->reason);
+		log_info("%s:%u -> %s: %s", x->target.name, (unsigned)x->target.port,
+			 x->verdict.destination, x->reason);
 		return exchange_break(x);
 	}
 	if (!x->up) {
@@ -305,16 +310,7 @@ struct exchange *exchange_new(const struct exchange_ops *ops, void *env, struct 
 	x->down = down;
 	x->target = *target;
 	request_reset(x);
-	if (target->kind == RULES_HTTP) {
-		x->step = &step_head;
-	} else {
-		x->step = &step_acquire;
-		x->want_fresh = true;
-		x->verdict.destination = target->cluster->host;
-		if (rules_server_name(target->cluster, target->name, x->server_name,
-				      sizeof(x->server_name)) < 0)
-			x->server_name[0] = '\0';
-	}
+	x->step = target->kind == RULES_HTTP ? &step_head : &step_peek;
 	return x;
 }
 
@@ -363,7 +359,9 @@ enum exchange_result exchange_drive(struct exchange *x)
 
 bool exchange_awaits_request(const struct exchange *x)
 {
-	return x->step == &step_head ? buf_len(&x->down_in) > 0 : !x->sending.body.done;
+	if (x->step == &step_head || x->step == &step_peek)
+		return buf_len(&x->down_in) > 0;
+	return !x->sending.body.done;
 }
 
 const char *exchange_step(const struct exchange *x)

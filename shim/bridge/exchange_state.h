@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the parts of an exchange share: exchange.c (head, acquire, next, linger), route.c (route),
- * fault.c (fault), retry.c (backoff), relay.c (relay and tunnel), answer.c (answers of our own);
- * timeout.c, deadline.c, resend.c and mirror.c have no step. Nobody else includes this.
+ * What the parts of an exchange share: exchange.c (head, acquire, next, linger), peek.c (peek),
+ * route.c (route), fault.c (fault), retry.c (backoff), relay.c (relay), tunnel.c (tunnel), answer.c
+ * (answers of our own); timeout.c, deadline.c, resend.c and mirror.c have no step. Nobody else
+ * includes this.
  */
 #ifndef SHIM_BRIDGE_EXCHANGE_STATE_H
 #define SHIM_BRIDGE_EXCHANGE_STATE_H
@@ -17,7 +18,8 @@
 
 /* The steps, in the order of the picture in exchange.h. */
 #define EXCHANGE_STEPS(X)                                                                          \
-	X(head) X(route) X(fault) X(acquire) X(backoff) X(relay) X(tunnel) X(answer) X(next) X(linger)
+	X(peek) X(head) X(route) X(fault) X(acquire) X(backoff) X(relay) X(tunnel) X(answer)       \
+	X(next) X(linger)
 
 enum step_result {
 	STEP_MORE, /* go on at once, with the step that is set now */
@@ -32,6 +34,9 @@ enum deadline {
 	DEADLINE_BACKOFF, /* between two attempts */
 	DEADLINE_TRY,	  /* HTTPRetry.perTryTimeout */
 	DEADLINE_REQUEST, /* HTTPRoute.timeout */
+	DEADLINE_DETECTION, /* meshConfig.protocolDetectionTimeout */
+	DEADLINE_IDLE,	    /* connectionPool.tcp.idleTimeout */
+	DEADLINE_DURATION,  /* connectionPool.tcp.maxConnectionDuration */
 	DEADLINES,
 };
 
@@ -75,7 +80,8 @@ struct exchange {
 	uint64_t started;    /* when it came, ms since 1970 */
 	struct verdict verdict;
 	char server_name[256];
-	const char *dynamic; /* see struct acquisition; in the arena */
+	const char *dynamic; /* see struct acquisition */
+	bool encrypted;	     /* likewise */
 	struct hash_policy hash;
 	struct passing sending;
 	size_t head_sent;    /* bytes of up_out */
@@ -115,7 +121,7 @@ struct exchange {
 
 	bool keep;     /* the program's connection lives on after this request */
 	bool down_eof; /* the program will send no more */
-	bool up_eof, down_shut, up_shut; /* tunnel */
+	bool up_eof, down_shut, up_shut, tunnelling; /* tunnel */
 	uint64_t deadlines[DEADLINES]; /* 0: not set */
 	bool down_reset; /* close it hard */
 	bool gone;     /* nobody to answer: end now */
@@ -241,6 +247,9 @@ void mirror_drop(struct exchange *x);
 
 /* relay.c: read of the request's body what there is room for, while it cannot be sent. */
 void relay_read_ahead(struct exchange *x);
+
+/* peek.c: end a connection for HTTP whose first byte is that of a TLS handshake. */
+enum step_result peek_refuse_hello(struct exchange *x);
 
 /* exchange.c: room for `length` bytes more in a buffer. Returns 0 or -1 (no memory). */
 int exchange_room(struct buf *buf, size_t length);

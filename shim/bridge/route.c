@@ -158,6 +158,21 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static void ask_rules(struct exchange *x, struct rules_request *request)
+{
+	if (x->target.cluster) { /* they were asked about the original of this copy */
+		x->verdict.action = RULES_ROUTE;
+		x->verdict.cluster = x->target.cluster;
+		x->verdict.destination = x->target.cluster->host;
+		return;
+	}
+	request->random = x->ops->random(x);
+	rules_match(x->target.rules, request, &x->verdict);
+	if (x->verdict.regex_limit)
+		log_warn("%s: a regular expression takes too long on the path \"%.200s\" and counts "
+			 "as no match", x->target.name, x->path);
+}
+
 static enum step_result run_route(struct exchange *x)
 {
 	const char *why, *target;
@@ -182,12 +197,8 @@ static enum step_result run_route(struct exchange *x)
 	    .port = x->target.port,
 	    .fields = x->request.fields,
 	    .n_fields = x->request.n_fields,
-	    .random = x->ops->random(x),
 	};
-	rules_match(x->target.rules, &request, &x->verdict);
-	if (x->verdict.regex_limit)
-		log_warn("%s: a regular expression takes too long on the path \"%.200s\" and counts "
-			 "as no match", x->target.name, x->path);
+	ask_rules(x, &request);
 	switch (x->verdict.action) {
 	case RULES_ROUTE:
 		break;
@@ -207,7 +218,7 @@ static enum step_result run_route(struct exchange *x)
 			      x->verdict.authority ? x->verdict.authority : x->authority,
 			      x->server_name, sizeof(x->server_name)) < 0)
 		return answer_bad_request(x, 400, "Host is too long");
-	target = rewritten_target(x);
+	target = x->target.cluster ? x->path : rewritten_target(x);
 	if (!target)
 		return answer_local(x, 500, "-", "the request target cannot be rewritten");
 	if (rewrite_request(x, target) < 0 || find_dynamic(x) < 0 ||

@@ -65,7 +65,7 @@ static void dial(const struct cluster *cluster)
 {
 	memset(&outcome, 0, sizeof(outcome));
 	ck_assert_ptr_nonnull(
-	    dial_start(&env, cluster, "origin.example", true, 0, done, &outcome));
+	    dial_start(&env, cluster, "origin.example", true, false, 0, done, &outcome));
 	ck_assert_int_eq(outcome.calls, 0);
 	while (!outcome.calls)
 		loop_turn(&loop, -1);
@@ -178,7 +178,7 @@ START_TEST(no_double_encryption)
 				  .tls = {.mode = TLS_MODE_SIMPLE}};
 
 	memset(&outcome, 0, sizeof(outcome));
-	ck_assert_ptr_nonnull(dial_start(&env, &cluster, "h", false, 0, done, &outcome));
+	ck_assert_ptr_nonnull(dial_start(&env, &cluster, "h", false, true, 0, done, &outcome));
 	while (!outcome.calls)
 		loop_turn(&loop, -1); /* without a handshake, which nobody would answer */
 	ck_assert_ptr_nonnull(outcome.connection);
@@ -193,9 +193,9 @@ START_TEST(cancelled)
 	struct cluster cluster = {.host = "h", .endpoints = &endpoint, .n_endpoints = 1};
 
 	memset(&outcome, 0, sizeof(outcome));
-	dial_cancel(dial_start(&env, &cluster, "n", true, 0, done, &outcome)); /* not begun */
+	dial_cancel(dial_start(&env, &cluster, "n", true, false, 0, done, &outcome)); /* not begun */
 	loop_turn(&loop, 0);
-	struct dialing *d = dial_start(&env, &cluster, "n", true, 0, done, &outcome);
+	struct dialing *d = dial_start(&env, &cluster, "n", true, false, 0, done, &outcome);
 	loop_turn(&loop, 0); /* connecting */
 	if (!outcome.calls)
 		dial_cancel(d);

@@ -42,18 +42,17 @@ static struct rules *load(struct stage *s, const char *file)
 	return rules;
 }
 
-/* rules [NAME]: a file, or the text below, or both */
-static void do_rules(struct stage *s)
+/* Those of the script's parts, and its default, for all of its runs. */
+static struct rules *loaded[SCRIPT_PARTS + 1];
+
+static struct rules *load_part(struct stage *s)
 {
 	char dir[] = "/tmp/replay-XXXXXX", file[64], paths[512];
 	bool named = s->part->n_words > 1;
 
-	rules_unref(s->rules);
 	snprintf(paths, sizeof(paths), REPLAYS "/%s.cfg", word(s, 1));
-	if (named && !s->part->len) {
-		s->rules = load(s, paths);
-		return;
-	}
+	if (named && !s->part->len)
+		return load(s, paths);
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(file, sizeof(file), "%s/rules.cfg", dir);
 	snprintf(paths + (named ? strlen(paths) : 0), 128, "%s%s", named ? ":" : "", file);
@@ -61,26 +60,55 @@ static void do_rules(struct stage *s)
 	ck_assert_ptr_nonnull(out);
 	fwrite(s->part->text, 1, s->part->len, out);
 	fclose(out);
-	s->rules = load(s, paths);
+	struct rules *rules = load(s, paths);
 	unlink(file);
 	rmdir(dir);
+	return rules;
 }
 
-/* dial NAME PORT [ADDRESS]: the program connects */
+/* rules [NAME]: a file, or the text below, or both */
+static void do_rules(struct stage *s)
+{
+	struct rules **part = &loaded[s->part - s->script->parts];
+
+	if (!*part)
+		*part = load_part(s);
+	rules_unref(s->rules);
+	s->rules = rules_ref(*part);
+}
+
+/* dial NAME PORT [ADDRESS]: the program connects; dial-cluster NAME PORT: requests for a mirror's
+ * cluster are to come */
 static void do_dial(struct stage *s)
 {
 	struct io *ends[2];
 	uint16_t port = (uint16_t)atoi(word(s, 2));
-	struct exchange_target target = {.name = word(s, 1), .port = port, .address = &s->address,
+	struct exchange_target target = {.name = word(s, 1),
+					 .port = port,
+					 .address = &s->address,
+					 .direct = &s->direct,
 					 .source = "127.0.0.1:40000"};
 
+	if (!loaded[SCRIPT_PARTS])
+		loaded[SCRIPT_PARTS] = load(s, REPLAYS "/mesh.cfg");
 	if (!s->rules)
-		s->rules = load(s, REPLAYS "/mesh.cfg");
+		s->rules = rules_ref(loaded[SCRIPT_PARTS]);
 	inet_pton(AF_INET6, s->part->n_words > 3 ? word(s, 3) : "::ffff:240.240.0.1", &s->address);
 	target.rules = rules_ref(s->rules);
 	target.kind = rules_connect(s->rules, target.name, port, &target.cluster);
-	if (target.kind == RULES_BLOCKED || target.kind == RULES_PASSTHROUGH)
+	s->direct = (struct cluster){.host = "(direct)", .port = port, .id = ""};
+	if (target.kind == RULES_PASSTHROUGH)
+		target.cluster = &s->direct;
+	if (target.kind == RULES_BLOCKED)
 		stage_fail(s, "not a registry port");
+	if (!strcmp(word(s, 0), "dial-cluster")) {
+		struct rules_request request = {.method = "GET", .authority = target.name,
+						.path = "/", .port = port};
+		struct verdict verdict;
+
+		rules_match(s->rules, &request, &verdict);
+		target.cluster = verdict.cluster;
+	}
 	memory_io_pair(ends, 65536);
 	s->program = ends[0];
 	s->down = ends[1];
@@ -103,12 +131,14 @@ static void describe_wish(const struct stage *s, char *out, size_t size)
 	if (wish->dynamic)
 		n += snprintf(out + n, size - (size_t)n, " to=%s", s->dynamic);
 	if (wish->hashed)
-		snprintf(out + n, size - (size_t)n, " hashed");
+		n += snprintf(out + n, size - (size_t)n, " hashed");
+	if (wish->encrypted)
+		snprintf(out + n, size - (size_t)n, " encrypted");
 }
 
 /*
- * asks HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed]: the exchange has asked for
- * this connection. Returns whether there is the word "reused" too.
+ * asks HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed] [encrypted]: the exchange
+ * has asked for this connection. Returns whether there is the word "reused" too.
  */
 static bool do_asks(struct stage *s)
 {
@@ -268,7 +298,7 @@ static void do_part(struct stage *s)
 
 	if (!strcmp(verb, "rules"))
 		do_rules(s);
-	else if (!strcmp(verb, "dial"))
+	else if (!strcmp(verb, "dial") || !strcmp(verb, "dial-cluster"))
 		do_dial(s);
 	else if (!strcmp(verb, "client"))
 		stage_feed(s, s->program, p->text, p->len);
@@ -305,6 +335,8 @@ static void do_part(struct stage *s)
 		do_random(s);
 	else if (!strcmp(verb, "mirror"))
 		do_mirror(s);
+	else if (!strcmp(verb, "mirror-room"))
+		s->mirror_room = (size_t)atoi(word(s, 1));
 	else if (!strcmp(verb, "no-mirror")) {
 		if (s->n_copies)
 			stage_fail(s, "a mirror was asked for");
@@ -361,6 +393,8 @@ START_TEST(replay)
 	for (size_t split = 1; split < script.longest && split < SPLIT_MAX; split++)
 		play(&script, split, 0);
 	script_free(&script);
+	for (int i = 0; i <= SCRIPT_PARTS; i++)
+		rules_unref(loaded[i]);
 }
 END_TEST
 
