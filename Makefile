@@ -9,7 +9,8 @@
 #   make check-peers     the library before servers of all kinds, and gigabytes
 #   make check-leaks     each of them in a network whose wire is recorded
 #   make check-cpython   CPython's own tests, with and without the library
-#   make deps-programs   install what these four need
+#   make check-threads   the bridge's tests under ThreadSanitizer
+#   make deps-programs   install what programs, leaks, peers and cpython need
 #   make bench           what rule sets cost, and the library where it is not needed
 #   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
 #   make uninstall       remove what install put there
@@ -211,6 +212,15 @@ check-programs: all
 check-leaks: all
 	$(if $(SAN),@echo "  SKIP  leaks: most programs do not bear a sanitizer's runtime",$(call say,TEST,leaks) tests/programs/run.py --leaks $(B))
 
+# The suites that have threads; the library itself can be preloaded into no program under gcc's
+# ThreadSanitizer, so that crowd is the program.
+threaded := bridge crowd dial dns dns_relay door fds fork log loop mesh names pool process registry replay resolve thread
+check-threads:
+	+@$(MAKE) --no-print-directory SAN=thread check-suites
+check-suites: $(unit)
+	$(Q)for suite in $(threaded); do CK_RUN_SUITE=$$suite \
+	    TSAN_OPTIONS=die_after_fork=0:suppressions=$(CURDIR)/tests/tsan.supp $(unit) || exit 1; done
+
 check-peers: all
 	$(if $(SAN),@echo "  SKIP  peers: most clients do not bear a sanitizer's runtime",$(call say,TEST,peers) tests/peers/run.py $(B))
 
@@ -329,7 +339,7 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,24s/^# \{0,1\}//p' Makefile
+	@sed -n '3,25s/^# \{0,1\}//p' Makefile
 
 .PHONY: all bench check check-all check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
-    check-layers check-install check-leaks check-peers check-programs check-cpython demo deps deps-programs deps-programs-installed install uninstall clean help FORCE
+    check-layers check-install check-leaks check-peers check-suites check-threads check-programs check-cpython demo deps deps-programs deps-programs-installed install uninstall clean help FORCE

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For programs that are put under faults: a client that says what it saw, and a balance of what the
+bridge in this process holds."""
+
+import ctypes
+import gc
+import http.client
+import os
+import time
+
+HOST = 'webserver'
+
+
+def connect():
+    connection = http.client.HTTPConnection(HOST, 80, timeout=20)
+    connection.connect()
+    return connection
+
+
+def ask(path, method='GET', body=None, connection=None):
+    """One request. Returns (status, text), or (status, what was wrong, what came of the body), or
+    (what was wrong,)."""
+    connection = connection or connect()
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return (type(error).__name__,)
+    try:
+        return response.status, response.read().decode('latin-1')
+    except http.client.IncompleteRead as error:
+        connection.close()
+        return response.status, 'IncompleteRead', error.partial.decode('latin-1')
+    except OSError as error:
+        connection.close()
+        return response.status, type(error).__name__, None
+
+
+def descriptors():
+    """How many the bridge's thread has. They are not among the program's."""
+    for task in os.listdir('/proc/self/task'):
+        try:
+            with open(f'/proc/self/task/{task}/comm') as name:
+                if name.read() == 'meshshim\n':
+                    return len(os.listdir(f'/proc/self/task/{task}/fd'))
+        except OSError:
+            continue
+    raise RuntimeError('there is no bridge')
+
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        'arena', 'ordblks', 'smblks', 'hblks', 'hblkhd', 'usmblks', 'fsmblks', 'uordblks',
+        'fordblks', 'keepcost')]
+
+
+MALLINFO = ctypes.CDLL(None).mallinfo2
+MALLINFO.restype = Mallinfo
+
+
+def memory():
+    """How many bytes are allocated, in all arenas."""
+    gc.collect()
+    now = MALLINFO()
+    return now.uordblks + now.hblkhd
+
+
+def settled(number):
+    """Wait until the bridge has `number` descriptors. Returns how many it has then."""
+    deadline = time.monotonic() + 10
+    while descriptors() != number and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return descriptors()
+
+
+def balance(step, rounds, slack=8192, calm=0.2):
+    """Take `step` often. Says whether the bridge holds as much behind it as before: the first two
+    rounds are for tables and caches, which fill. `calm`: seconds after which a step has ended in the
+    bridge, too."""
+    step()
+    time.sleep(calm)
+    number = descriptors()
+    step()
+    if settled(number) != number:
+        return f'{descriptors() - number} descriptors are lost in one round'
+    before = memory()
+    for _ in range(rounds):
+        step()
+    if settled(number) != number:
+        return f'{descriptors() - number} descriptors are lost in {rounds} rounds'
+    lost = memory() - before
+    return 'nothing is lost' if lost < slack else f'{lost} bytes are lost in {rounds} rounds'
