@@ -452,11 +452,12 @@ END_TEST
 
 START_TEST(the_shortest_interval_counts)
 {
-	struct subscriber a, b;
+	struct subscriber a, b, c;
 
 	subscribe(&a, "host.example", 60000);
 	found("192.0.2.1");
 	subscribe(&b, "host.example", 5000);
+	subscribe(&c, "host.example", 70000);
 	pass(5000);
 	ck_assert_int_eq(begun, 2);
 	found("192.0.2.2");
@@ -471,6 +472,7 @@ START_TEST(the_shortest_interval_counts)
 	ck_assert_int_eq(begun, 4);
 	found("192.0.2.2");
 	unsubscribe(&a);
+	unsubscribe(&c);
 }
 END_TEST
 
