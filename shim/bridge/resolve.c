@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One `struct lookup` per name: in the table while it runs and as long as its answer is fresh. A
- * look-up thread owns nothing but a pointer to the lookup's `name` and `result`, which nobody else
- * touches while `running`; a running lookup is never freed.
+ * One `struct lookup` per name: in the table while anybody wants something of it, and as long as
+ * there is room. A look-up thread owns nothing but a pointer to the lookup's `job`, which nobody
+ * else touches while `running`; a running lookup is never freed.
  */
 #include "shim/bridge/resolve.h"
 
@@ -20,56 +20,129 @@
 #include "shim/libc.h"
 #include "shim/thread.h"
 
-#define NAMES_MAX 1024 /* fresh answers kept; above, the table is emptied of idle ones */
+#define NAMES_MAX 1024 /* kept; above, the table is emptied of idle ones */
 
 struct lookup {
 	struct resolver *resolver;
 	char *name;
 	bool queued, running;
-	bool pinned; /* its answer is being told: not to be freed */
-	uint64_t fresh_until; /* 0: no answer */
+	unsigned pins;		/* callbacks that are under way: not to be freed */
+	struct addresses known; /* n of 0: none */
+	uint64_t known_at;
+	unsigned changes;  /* of `known`, as a set */
+	unsigned failures; /* since it was known last */
+	uint64_t failed_at;
 	struct query *queries;
-	struct lookup *next; /* in resolver->queue */
-	struct task done;
-	/* written by the thread while running: */
-	struct addresses result;
-	int gai_error;
-	int sys_error;
+	struct subscription *subscriptions;
+	struct timer refresh; /* for these */
+	struct lookup *next;  /* in resolver->queue */
+	struct resolving job;
 	UT_hash_handle hh;
 };
 
 struct resolver {
 	struct loop *loop;
+	int (*begin)(struct loop *loop, struct resolving *job);
 	struct lookup *table;
 	struct lookup *queue; /* waiting for a thread */
 	int threads;
 };
 
+/* ---- what is known ----------------------------------------------------------------------- */
+
+static bool is_known(const struct lookup *lookup)
+{
+	return lookup->known.n > 0 &&
+	       loop_now(lookup->resolver->loop) - lookup->known_at < RESOLVE_KEEP_MS;
+}
+
+static bool is_fresh(const struct lookup *lookup)
+{
+	return is_known(lookup) &&
+	       loop_now(lookup->resolver->loop) - lookup->known_at < RESOLVE_FRESH_MS;
+}
+
+/* How long to wait yet after failures; 0: not at all. */
+static uint64_t pause_left(const struct lookup *lookup)
+{
+	uint64_t pause = RESOLVE_RETRY_MS;
+	uint64_t waited = loop_now(lookup->resolver->loop) - lookup->failed_at;
+
+	if (lookup->failures == 0)
+		return 0;
+	for (unsigned i = 1; i < lookup->failures && pause < RESOLVE_RETRY_MAX_MS; i++)
+		pause *= 2;
+	if (pause > RESOLVE_RETRY_MAX_MS)
+		pause = RESOLVE_RETRY_MAX_MS;
+	return pause > waited ? pause - waited : 0;
+}
+
+static bool has(const struct addresses *all, const struct sockaddr_storage *one)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (memcmp(&all->list[i], one, sizeof(*one)) == 0)
+			return true;
+	return false;
+}
+
+/* The order is another one with every answer of many a DNS server. */
+static bool are_same(const struct addresses *a, const struct addresses *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (!has(b, &a->list[i]))
+			return false;
+	for (size_t i = 0; i < b->n; i++)
+		if (!has(a, &b->list[i]))
+			return false;
+	return true;
+}
+
 static void answer_all(struct lookup *lookup, const struct addresses *found, const struct err *err)
 {
-	lookup->pinned = true;
-	while (lookup->queries) {
-		struct query *query = lookup->queries;
+	/* Off the list: who asks again at once, in vain, is to wait for another answer. */
+	struct query *list = lookup->queries;
+
+	if (list)
+		list->link = &list;
+	lookup->queries = NULL;
+	while (list) {
+		struct query *query = list;
 
 		query_cancel(query);
 		query->answer(query, found, err);
 	}
-	lookup->pinned = false;
+}
+
+/* Those who were not told yet; from the start each time, as a call may end any subscription. */
+static void tell_changes(struct lookup *lookup)
+{
+	struct subscription *one;
+
+	do {
+		DL_FOREACH (lookup->subscriptions, one)
+			if (one->told != lookup->changes)
+				break;
+		if (one) {
+			one->told = lookup->changes;
+			one->changed(one, &lookup->known);
+		}
+	} while (one);
 }
 
 static void lookup_free(struct resolver *resolver, struct lookup *lookup)
 {
+	timer_clear(resolver->loop, &lookup->refresh);
 	HASH_DEL(resolver->table, lookup);
 	free(lookup->name);
 	free(lookup);
 }
 
-static void forget_stale(struct resolver *resolver)
+static void forget_idle(struct resolver *resolver)
 {
 	struct lookup *lookup, *tmp;
 
 	HASH_ITER (hh, resolver->table, lookup, tmp)
-		if (!lookup->queued && !lookup->running && !lookup->pinned)
+		if (!lookup->queued && !lookup->running && !lookup->pins && !lookup->subscriptions)
 			lookup_free(resolver, lookup);
 }
 
@@ -78,73 +151,140 @@ static void forget_stale(struct resolver *resolver)
 static void *lookup_thread(void *arg)
 {
 	struct lookup *lookup = arg;
+	struct resolving *job = &lookup->job;
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct addrinfo *list = NULL;
 
 	thread_enter();
-	lookup->result.n = 0;
 	fork_hold();
-	lookup->gai_error = real.getaddrinfo(lookup->name, NULL, &hints, &list);
-	lookup->sys_error = errno;
+	job->gai_error = real.getaddrinfo(job->name, NULL, &hints, &list);
+	job->sys_error = errno;
 	fork_release();
-	for (struct addrinfo *ai = list; ai && lookup->result.n < RESOLVE_MAX; ai = ai->ai_next)
-		if (ai->ai_addrlen <= sizeof(lookup->result.list[0]))
-			memcpy(&lookup->result.list[lookup->result.n++], ai->ai_addr,
-			       ai->ai_addrlen);
+	for (struct addrinfo *ai = list; ai && job->found.n < RESOLVE_MAX; ai = ai->ai_next)
+		if (ai->ai_addrlen <= sizeof(job->found.list[0]))
+			memcpy(&job->found.list[job->found.n++], ai->ai_addr, ai->ai_addrlen);
 	if (list)
 		freeaddrinfo(list);
-	loop_post(lookup->resolver->loop, &lookup->done);
+	loop_post(lookup->resolver->loop, &job->done);
 	return NULL;
 }
 
-static void start_queued(struct resolver *resolver);
-
-static void lookup_answer(struct lookup *lookup)
+static int begin_thread(struct loop *loop, struct resolving *job)
 {
-	struct err err = {0};
-
-	if (lookup->result.n) {
-		lookup->fresh_until = loop_now(lookup->resolver->loop) + RESOLVE_FRESH_MS;
-		answer_all(lookup, &lookup->result, NULL);
-		return;
-	}
-	lookup->fresh_until = 0;
-	err_set(&err, EHOSTUNREACH, "cannot resolve %s: %s", lookup->name,
-		lookup->gai_error == EAI_SYSTEM ? strerror(lookup->sys_error) :
-		lookup->gai_error	        ? gai_strerror(lookup->gai_error) :
-						  "no address");
-	answer_all(lookup, NULL, &err);
+	(void)loop;
+	return thread_start(lookup_thread, container_of(job, struct lookup, job));
 }
 
-static void lookup_done(struct task *task)
-{
-	struct lookup *lookup = container_of(task, struct lookup, done);
-	struct resolver *resolver = lookup->resolver;
-
-	lookup->running = false;
-	resolver->threads--;
-	lookup_answer(lookup);
-	start_queued(resolver);
-}
+/* ---- looking up -------------------------------------------------------------------------- */
 
 static void start_queued(struct resolver *resolver)
 {
 	while (resolver->queue && resolver->threads < RESOLVE_THREADS) {
 		struct lookup *lookup = resolver->queue;
+		struct resolving *job = &lookup->job;
 
 		LL_DELETE(resolver->queue, lookup);
 		lookup->queued = false;
 		lookup->running = true;
 		resolver->threads++;
-		int error = thread_start(lookup_thread, lookup);
+		memset(&job->found, 0, sizeof(job->found));
+		int error = resolver->begin(resolver->loop, job);
 		if (error) {
 			/* Reported through the loop, as every other outcome is. */
-			lookup->result.n = 0;
-			lookup->gai_error = EAI_SYSTEM;
-			lookup->sys_error = error;
-			loop_defer(resolver->loop, &lookup->done);
+			job->gai_error = EAI_SYSTEM;
+			job->sys_error = error;
+			loop_defer(resolver->loop, &job->done);
 		}
 	}
+}
+
+/* Unless it is on its way already. */
+static void look_up(struct lookup *lookup)
+{
+	struct resolver *resolver = lookup->resolver;
+
+	if (lookup->running || lookup->queued)
+		return;
+	timer_clear(resolver->loop, &lookup->refresh);
+	lookup->queued = true;
+	LL_APPEND(resolver->queue, lookup);
+	start_queued(resolver);
+}
+
+static void refresh_due(struct timer *timer)
+{
+	look_up(container_of(timer, struct lookup, refresh));
+}
+
+/* See to it that the subscribers' next look-up comes, now or later. */
+static void plan_refresh(struct lookup *lookup)
+{
+	struct loop *loop = lookup->resolver->loop;
+	struct subscription *one;
+	uint64_t wait = UINT64_MAX;
+
+	if (lookup->running || lookup->queued)
+		return; /* they come here again */
+	timer_clear(loop, &lookup->refresh);
+	if (!lookup->subscriptions)
+		return;
+	if (lookup->failures > 0 || !is_known(lookup)) {
+		wait = pause_left(lookup);
+	} else {
+		uint64_t age = loop_now(loop) - lookup->known_at;
+
+		DL_FOREACH (lookup->subscriptions, one)
+			if (one->interval < wait)
+				wait = one->interval;
+		wait = wait > age ? wait - age : 0;
+	}
+	if (wait > 0)
+		timer_set(loop, &lookup->refresh, wait);
+	else
+		look_up(lookup);
+}
+
+static void lookup_found(struct lookup *lookup)
+{
+	bool changed = !are_same(&lookup->known, &lookup->job.found);
+
+	lookup->known = lookup->job.found;
+	lookup->known_at = loop_now(lookup->resolver->loop);
+	lookup->failures = 0;
+	lookup->changes += changed;
+	answer_all(lookup, &lookup->known, NULL);
+	tell_changes(lookup);
+}
+
+static void lookup_failed(struct lookup *lookup)
+{
+	const struct resolving *job = &lookup->job;
+	struct err err = {0};
+
+	lookup->failures++;
+	lookup->failed_at = loop_now(lookup->resolver->loop);
+	err_set(&err, EHOSTUNREACH, "cannot resolve %s: %s", lookup->name,
+		job->gai_error == EAI_SYSTEM ? strerror(job->sys_error)
+		: job->gai_error	     ? gai_strerror(job->gai_error)
+					     : "no address");
+	answer_all(lookup, NULL, &err);
+}
+
+static void lookup_done(struct task *task)
+{
+	struct lookup *lookup = container_of(task, struct lookup, job.done);
+	struct resolver *resolver = lookup->resolver;
+
+	lookup->running = false;
+	resolver->threads--;
+	lookup->pins++;
+	if (lookup->job.found.n)
+		lookup_found(lookup);
+	else
+		lookup_failed(lookup);
+	plan_refresh(lookup);
+	lookup->pins--;
+	start_queued(resolver);
 }
 
 /* ---- asking ------------------------------------------------------------------------------ */
@@ -176,17 +316,19 @@ static struct lookup *lookup_get(struct resolver *resolver, const char *name)
 	if (lookup)
 		return lookup;
 	if (before >= NAMES_MAX)
-		forget_stale(resolver);
+		forget_idle(resolver);
 	lookup = calloc(1, sizeof(*lookup));
 	if (!lookup)
 		return NULL;
 	lookup->resolver = resolver;
-	lookup->done.run = lookup_done;
+	lookup->job.done.run = lookup_done;
+	lookup->refresh.fire = refresh_due;
 	lookup->name = strdup(name);
 	if (!lookup->name) {
 		free(lookup);
 		return NULL;
 	}
+	lookup->job.name = lookup->name;
 	HASH_ADD_KEYPTR(hh, resolver->table, lookup->name, strlen(lookup->name), lookup);
 	if (!lookup->hh.tbl) { /* HASH_NONFATAL_OOM: it was not added */
 		free(lookup->name);
@@ -214,11 +356,12 @@ bool resolver_ask(struct resolver *resolver, const char *name, struct query *que
 		query->answer(query, NULL, &err);
 		return true;
 	}
-	if (!lookup->running && !lookup->queued &&
-	    lookup->fresh_until > loop_now(resolver->loop)) {
-		lookup->pinned = true;
-		query->answer(query, &lookup->result, NULL);
-		lookup->pinned = false;
+	if (is_known(lookup)) {
+		if (!is_fresh(lookup) && pause_left(lookup) == 0)
+			look_up(lookup);
+		lookup->pins++;
+		query->answer(query, &lookup->known, NULL);
+		lookup->pins--;
 		return true;
 	}
 	query->next = lookup->queries;
@@ -226,11 +369,7 @@ bool resolver_ask(struct resolver *resolver, const char *name, struct query *que
 		query->next->link = &query->next;
 	query->link = &lookup->queries;
 	lookup->queries = query;
-	if (!lookup->running && !lookup->queued) {
-		lookup->queued = true;
-		LL_APPEND(resolver->queue, lookup);
-		start_queued(resolver);
-	}
+	look_up(lookup);
 	return false;
 }
 
@@ -245,6 +384,51 @@ void query_cancel(struct query *query)
 	query->next = NULL;
 }
 
+/* ---- subscriptions ----------------------------------------------------------------------- */
+
+int resolver_subscribe(struct resolver *resolver, const char *name,
+		       struct subscription *subscription, uint64_t interval)
+{
+	struct addresses one;
+
+	subscription->lookup = NULL;
+	if (literal(name, &one)) {
+		subscription->changed(subscription, &one);
+		return 0;
+	}
+	struct lookup *lookup = lookup_get(resolver, name);
+	if (!lookup)
+		return -1;
+	subscription->lookup = lookup;
+	subscription->interval = interval;
+	DL_APPEND(lookup->subscriptions, subscription);
+	lookup->pins++;
+	plan_refresh(lookup);
+	subscription->told = lookup->changes - 1;
+	if (is_known(lookup)) /* which is news to this one only */
+		tell_changes(lookup);
+	lookup->pins--;
+	return 0;
+}
+
+void resolver_unsubscribe(struct resolver *resolver, struct subscription *subscription)
+{
+	struct lookup *lookup = subscription->lookup;
+
+	if (!lookup)
+		return;
+	subscription->lookup = NULL;
+	DL_DELETE(lookup->subscriptions, subscription);
+	if (!lookup->subscriptions)
+		timer_clear(resolver->loop, &lookup->refresh);
+}
+
+void resolver_replace(struct resolver *resolver,
+		      int (*begin)(struct loop *loop, struct resolving *job))
+{
+	resolver->begin = begin;
+}
+
 struct resolver *resolver_new(struct loop *loop, struct err *err)
 {
 	struct resolver *resolver = calloc(1, sizeof(*resolver));
@@ -254,6 +438,7 @@ struct resolver *resolver_new(struct loop *loop, struct err *err)
 		return NULL;
 	}
 	resolver->loop = loop;
+	resolver->begin = begin_thread;
 	return resolver;
 }
 

@@ -4,8 +4,12 @@
  * /etc/hosts, nsswitch.conf and the system's DNS settings mean what they mean for every program) on
  * short-lived threads, at most RESOLVE_THREADS at once.
  *
- * Answers are kept for RESOLVE_FRESH_MS; questions for a name under way share one look-up. Failures
- * are not kept.
+ * An answer is fresh for RESOLVE_FRESH_MS. An older one is given all the same, at once, while a look-up
+ * in the background sees whether it is still true; one of RESOLVE_KEEP_MS is given no more. A
+ * look-up in the background that fails changes nothing and is tried again after a pause, each time a
+ * longer one. Questions without an answer to give share one look-up; its failure is not kept.
+ *
+ * Nothing is done for a name that nobody asks for or subscribes to: no timer wakes an idle process.
  *
  * Threads and locks: everything here wants the loop's owner lock. The look-up threads share only the
  * job's own name and answer with it, and report through loop_post().
@@ -15,14 +19,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "shim/bridge/loop.h"
 #include "shim/err.h"
 
 #define RESOLVE_THREADS  4
+#define RESOLVE_MAX	 32 /* addresses kept of one answer */
 #define RESOLVE_FRESH_MS 10000
-#define RESOLVE_MAX      32 /* addresses kept of one answer */
+#define RESOLVE_KEEP_MS	 3600000
+
+/* The pause after a failure in the background; doubled with each one that follows. */
+#define RESOLVE_RETRY_MS     1000
+#define RESOLVE_RETRY_MAX_MS 60000
 
 struct resolver;
 
@@ -39,18 +49,60 @@ struct query {
 	struct query *next, **link; /* the resolver's */
 };
 
+/* Somebody who wants to know when the addresses of a name change. Embedded in them. */
+struct subscription {
+	/* They are others now, in whatever order. Valid during the call only, which may unsubscribe
+	 * anybody. */
+	void (*changed)(struct subscription *subscription, const struct addresses *addresses);
+	/* the resolver's */
+	struct lookup *lookup;
+	uint64_t interval;
+	unsigned told;
+	struct subscription *next, *prev;
+};
+
+/* A look-up under way. */
+struct resolving {
+	const char *name;
+	/* The outcome, written by the one that looks up: */
+	struct addresses found; /* zeroed before; n of 0: it failed, for these reasons */
+	int gai_error;
+	int sys_error; /* errno's value, where gai_error is EAI_SYSTEM */
+	struct task done; /* to be run by the loop afterwards: loop_post(), loop_defer() */
+};
+
 struct resolver *resolver_new(struct loop *loop, struct err *err);
 
-/* No question may be open. Look-ups that still run are waited for: for tests. */
+/* No question may be open, and nobody be subscribed. Look-ups that still run are waited for: for
+ * tests. */
 void resolver_free(struct resolver *resolver);
 
 /*
- * Ask. An IP literal and a fresh answer are answered before this returns, everything else later,
- * from the loop. Returns true if the answer was given already.
+ * Ask. An IP literal and a name whose addresses are known are answered before this returns,
+ * everything else later, from the loop. Returns true if the answer was given already.
  */
 bool resolver_ask(struct resolver *resolver, const char *name, struct query *query);
 
 /* Withdraw a question that was not answered yet. Idempotent. */
 void query_cancel(struct query *query);
+
+/*
+ * From now on the name is looked up every `interval` ms (not 0), more often if others want that, and
+ * once now if its addresses are not known. `changed` is called, before this returns, with those that
+ * are known, of an IP literal too, and later with others. Failures are for those who ask.
+ * Returns 0, or -1: no memory, not subscribed.
+ */
+int resolver_subscribe(struct resolver *resolver, const char *name, struct subscription *subscription,
+		       uint64_t interval) __attribute__((warn_unused_result));
+
+/* Idempotent; a zeroed subscription is one that ended. */
+void resolver_unsubscribe(struct resolver *resolver, struct subscription *subscription);
+
+/*
+ * Have this begin look-ups from now on, instead of a thread that calls getaddrinfo(3): for tests. It
+ * has the job fill `found` and run `done`, but not before it returns 0; else it returns an errno value.
+ */
+void resolver_replace(struct resolver *resolver,
+		      int (*begin)(struct loop *loop, struct resolving *job));
 
 #endif

@@ -50,6 +50,8 @@ static void setup(void)
 {
 	state = 88172645463325252;
 	memset(hosts, 0, sizeof(hosts));
+	memset(&settings, 0, sizeof(settings));
+	memset(&consistent, 0, sizeof(consistent));
 	for (int i = 0; i < HOSTS; i++) {
 		snprintf(names[i], sizeof(names[i]), "127.0.0.1:%d", 90 + i);
 		hosts[i].name = names[i];
