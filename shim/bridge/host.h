@@ -16,8 +16,9 @@
 /* What outlierDetection knows of a host; outlier.c's own. All zero: nothing yet. */
 struct outlier_record {
 	unsigned consecutive_5xx, consecutive_gateway, consecutive_local;
-	unsigned ejections; /* that multiply baseEjectionTime */
-	uint64_t ejected_at; /* ms; meaningful while the host is ejected */
+	unsigned ejections;   /* that multiply baseEjectionTime; fewer again while all is well */
+	uint64_t ejected_at;  /* ms; meaningful while the host is ejected */
+	uint64_t returned_at; /* ms; meaningful when it is not, and `ejections` is not 0 */
 };
 
 struct host {
