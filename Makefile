@@ -6,9 +6,10 @@
 #   make check           build and run the tests
 #   make check-long      tests that take longer
 #   make check-programs  a table: each installed program with and without the library
+#   make check-peers     the library before servers of all kinds, and gigabytes
 #   make check-leaks     each of them in a network whose wire is recorded
 #   make check-cpython   CPython's own tests, with and without the library
-#   make deps-programs   install what these three need
+#   make deps-programs   install what these four need
 #   make bench           what rule sets cost, and the library where it is not needed
 #   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
 #   make uninstall       remove what install put there
@@ -210,6 +211,9 @@ check-programs: all
 check-leaks: all
 	$(if $(SAN),@echo "  SKIP  leaks: most programs do not bear a sanitizer's runtime",$(call say,TEST,leaks) tests/programs/run.py --leaks $(B))
 
+check-peers: all
+	$(if $(SAN),@echo "  SKIP  peers: most clients do not bear a sanitizer's runtime",$(call say,TEST,peers) tests/peers/run.py $(B))
+
 # A library with faults, on which CPython's tests have to show that they see some.
 liar := $(B)/tests/cpython/liar.so
 $(liar): tests/cpython/liar.c
@@ -276,6 +280,8 @@ deps-test  := check locales g++ libre2-dev binutils openssl curl wget python3 no
 # package cannot be installed beside the dynamic one's.
 programs   := apache2-utils aria2 busybox chromium git golang-go gunicorn haproxy iproute2 libwww-perl musl-tools \
     openjdk-17-jdk-headless perl php-cli php-curl python3-requests ruby socat wrk
+# Servers of all kinds, for check-peers; some of the above are more of them.
+programs   += apache2-bin postgresql-15 postgresql-client-15 python3-websockets redis-server redis-tools
 # Python's own tests, for check-cpython.
 programs   += libpython3.11-testsuite
 
@@ -323,7 +329,7 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,23s/^# \{0,1\}//p' Makefile
+	@sed -n '3,24s/^# \{0,1\}//p' Makefile
 
 .PHONY: all bench check check-all check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
-    check-layers check-install check-leaks check-programs check-cpython demo deps deps-programs deps-programs-installed install uninstall clean help FORCE
+    check-layers check-install check-leaks check-peers check-programs check-cpython demo deps deps-programs deps-programs-installed install uninstall clean help FORCE

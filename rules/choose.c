@@ -2,6 +2,7 @@
 #include "rules/choose.h"
 
 #include "rules/explain.h"
+#include "rules/resilience.h"
 
 /* Of several, those with a weight; a single one whatever its weight. */
 static bool takes_part(const struct list *list, const struct route_destination *destination)
@@ -98,7 +99,7 @@ static double share(const struct percent *percentage, const struct number *perce
 }
 
 bool rules_next_mirror(const struct verdict *verdict, uint16_t port, size_t *at,
-		       struct explain_mirror *out)
+		       struct mirror *out)
 {
 	static const struct number none;
 	const struct http_route *route = verdict->route;
@@ -112,7 +113,7 @@ bool rules_next_mirror(const struct verdict *verdict, uint16_t port, size_t *at,
 		++*at;
 		if (!to)
 			continue;
-		*out = (struct explain_mirror){
+		*out = (struct mirror){
 		    .host = to->host.s,
 		    .subset = to->subset.s,
 		    .cluster = destination_cluster(to, port),

@@ -45,35 +45,7 @@ size_t rules_n_destinations(const struct verdict *verdict);
 struct explain_destination rules_destination(const struct verdict *verdict, size_t i,
 					     uint16_t port);
 
-/* Who gets copies of the requests. */
-struct explain_mirror {
-	const char *host;
-	const char *subset;	       /* NULL: none */
-	const struct cluster *cluster; /* NULL: not in the registry, or no such port or subset */
-	double percentage;	       /* of the requests */
-};
-
-/*
- * Step through the mirrors of the verdict's route for a request on `port`; those with a percentage
- * of 0 do not count. `*at` is 0 at first. False: no more.
- */
-bool rules_next_mirror(const struct verdict *verdict, uint16_t port, size_t *at,
-		       struct explain_mirror *out);
-
 /* Where the routes of the verdict come from: the VirtualService, else nothing (file NULL). */
 struct where rules_routes_where(const struct rules *rules, const struct verdict *verdict);
-
-/* How long, and how often (istio-semantics 2.6). */
-struct explain_resilience {
-	int64_t timeout;	 /* ns; 0: none */
-	int64_t per_try_timeout; /* ns; 0: that of the whole */
-	long long attempts;	 /* after the first; 0: none */
-	const char *retry_on;	 /* as written; "" without attempts */
-	bool status_codes;	 /* numbers in it imply "retriable-status-codes", which it lacks */
-	struct where where;	 /* of the policy; file NULL: Istio's */
-};
-
-/* What holds for the verdict's route: its own, else meshConfig's, else Istio's. */
-void rules_resilience(const struct verdict *verdict, struct explain_resilience *out);
 
 #endif

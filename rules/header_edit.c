@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "rules/ascii.h"
+#include "rules/header_command.h"
 
 static const struct header_operations *side(const struct headers *headers, bool response)
 {
@@ -21,6 +22,19 @@ static const struct header_operations *side(const struct headers *headers, bool 
 static bool is_authority(const char *name)
 {
 	return ascii_equal_nocase(name, "host") || ascii_equal_nocase(name, ":authority");
+}
+
+bool header_is_framing(const char *name)
+{
+	static const char *const names[] = {
+	    "connection", "content-length", "keep-alive", "proxy-connection",
+	    "te",	  "trailer",	    "transfer-encoding", "upgrade",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (ascii_equal_nocase(name, names[i]))
+			return true;
+	return false;
 }
 
 /* ---- the authority ------------------------------------------------------------------------ */
@@ -68,7 +82,7 @@ static void edit_pairs(const struct list *list, enum header_edit edit, edit_fn *
 
 	for (size_t i = 0; i < list->n; i++)
 		if (items[i].name.s && items[i].value.s && *items[i].value.s &&
-		    !is_authority(items[i].name.s))
+		    !is_authority(items[i].name.s) && !header_is_framing(items[i].name.s))
 			each(context, edit, items[i].name.s, items[i].value.s);
 }
 
@@ -77,7 +91,8 @@ static void edit_removals(const struct header_operations *operations, edit_fn *e
 	const struct text *removed = operations ? operations->remove.items : NULL;
 
 	for (size_t i = 0; operations && i < operations->remove.n; i++)
-		each(context, HEADER_REMOVE, removed[i].s, NULL);
+		if (!header_is_framing(removed[i].s))
+			each(context, HEADER_REMOVE, removed[i].s, NULL);
 }
 
 static void edit_level(const struct header_operations *operations, edit_fn *each, void *context)
@@ -120,30 +135,21 @@ void rules_header_edits(const struct verdict *verdict, bool response,
 
 /* ---- applied ------------------------------------------------------------------------------ */
 
-static void remove_all(struct edited_fields *fields, const char *name)
+static bool is_named(const struct field *field, const char *name)
 {
-	size_t kept = 0, len = strlen(name);
-
-	for (size_t i = 0; i < fields->n; i++)
-		if (fields->items[i].name_len != len ||
-		    !ascii_equal_nocase_n(fields->items[i].name, name, len))
-			fields->items[kept++] = fields->items[i];
-	fields->n = kept;
+	return field->name_len == strlen(name) &&
+	       ascii_equal_nocase_n(field->name, name, field->name_len);
 }
 
-size_t header_command_len(const char *at)
+/* Remove fields of that name from index `from` on. */
+static void remove_from(struct edited_fields *fields, const char *name, size_t from)
 {
-	const char *start = at++;
+	size_t kept = from;
 
-	if (!ascii_is_upper(*at))
-		return 0;
-	while (ascii_is_upper(*at) || ascii_is_digit(*at) || *at == '_')
-		at++;
-	if (*at == '(')
-		at += strcspn(at, ")") + (strchr(at, ')') != NULL);
-	if (*at == ':')
-		at += 1 + strspn(at + 1, "0123456789");
-	return *at == '%' ? (size_t)(at + 1 - start) : 0;
+	for (size_t i = from; i < fields->n; i++)
+		if (!is_named(&fields->items[i], name))
+			fields->items[kept++] = fields->items[i];
+	fields->n = kept;
 }
 
 /* "%%" becomes a percent sign; two commands side by side have none between them. */
@@ -153,7 +159,7 @@ struct edited_text header_unescape(const char *value)
 	char *to = out.text;
 
 	while (to && *value) {
-		size_t len = *value == '%' ? header_command_len(value) : 0;
+		size_t len = *value == '%' ? header_command_read(value, NULL) : 0;
 
 		if (len) {
 			out.commands = true;
@@ -170,41 +176,64 @@ struct edited_text header_unescape(const char *value)
 	return out;
 }
 
-static void append(struct edited_fields *fields, const char *name, const char *value)
+/* The text of an edit, kept until the release. NULL: out of memory. */
+static const char *make_text(struct edited_fields *fields, const char *value)
 {
 	struct edited_text *texts =
 	    realloc(fields->texts, (fields->n_texts + 1) * sizeof(*texts));
 	struct edited_text made = header_unescape(value);
-	struct field *items;
 
 	fields->texts = texts ? texts : fields->texts;
 	if (!made.text || !texts) {
 		free(made.text);
 		fields->failed = true;
-		return;
+		return NULL;
 	}
 	texts[fields->n_texts++] = made;
+	return made.text;
+}
+
+static struct field *append(struct edited_fields *fields, const char *name)
+{
+	struct field *items = fields->items;
+
 	if (fields->n == fields->size) {
 		items = realloc(fields->items, (fields->size + 16) * sizeof(*items));
 		if (!items) {
 			fields->failed = true;
-			return;
+			return NULL;
 		}
 		fields->items = items;
 		fields->size += 16;
 	}
-	fields->items[fields->n++] =
-	    (struct field){name, made.text, (uint32_t)strlen(name), (uint32_t)strlen(made.text)};
+	items[fields->n] = (struct field){.name = name, .name_len = (uint32_t)strlen(name)};
+	return &items[fields->n++];
 }
 
+/* One that is set takes the place of the first of its name, as at run time. */
 static void apply(void *context, enum header_edit edit, const char *name, const char *value)
 {
 	struct edited_fields *fields = context;
+	struct field *field = NULL;
+	size_t at = 0;
 
-	if (edit != HEADER_ADD)
-		remove_all(fields, name);
-	if (edit != HEADER_REMOVE)
-		append(fields, name, value);
+	while (edit != HEADER_ADD && at < fields->n && !is_named(&fields->items[at], name))
+		at++;
+	if (edit == HEADER_REMOVE) {
+		remove_from(fields, name, at);
+		return;
+	}
+	value = make_text(fields, value);
+	if (edit == HEADER_SET && at < fields->n) {
+		field = &fields->items[at];
+		remove_from(fields, name, at + 1);
+	} else {
+		field = append(fields, name);
+	}
+	if (!field || !value)
+		return;
+	field->value = value;
+	field->value_len = (uint32_t)strlen(value);
 }
 
 int edited_fields_init(struct edited_fields *out, const struct verdict *verdict, bool response,

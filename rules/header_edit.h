@@ -8,9 +8,9 @@
 /* The authority that rewrite.authority, else header operations give; NULL: none does. */
 const char *edited_authority(const struct verdict *verdict);
 
-/* The length of Envoy's command at a percent sign: %COMMAND%, %COMMAND(...)%, %COMMAND(...):12%. 0: there
- * is none, as with "%%", which stands for the sign itself. */
-size_t header_command_len(const char *at);
+/* Fields that say where a message ends or what is between two hops only. They are the bridge's own:
+ * operations on them are warned of and left out of rules_header_edits(). */
+bool header_is_framing(const char *name);
 
 /* A value of an edit as a field's. */
 struct edited_text {

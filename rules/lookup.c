@@ -13,6 +13,13 @@ enum outbound_policy rules_outbound_policy(const struct rules *rules)
 	return rules->policy;
 }
 
+uint64_t rules_detection_timeout(const struct rules *rules)
+{
+	const struct mesh_config *config = rules->mesh_config;
+
+	return config ? (uint64_t)config->protocol_detection_timeout.ns / 1000000 : 0;
+}
+
 size_t rules_n_hosts(const struct rules *rules)
 {
 	return rules->host_list.n;
@@ -217,6 +224,10 @@ enum rules_connection rules_connect(const struct rules *rules, const char *name,
 	*cluster = NULL;
 	if (hostname_normalize(name, strlen(name), key) &&
 	    lookup_serving(rules, key, port, &found, &http)) {
+		if (found && found->protocol == PROTOCOL_AUTO) {
+			*cluster = found;
+			return RULES_SNIFF;
+		}
 		if (http)
 			return RULES_HTTP;
 		*cluster = found;

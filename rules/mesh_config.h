@@ -42,6 +42,7 @@ struct mesh_config {
 	struct http_retry *default_http_retry_policy;
 	struct path_normalization *path_normalization;
 	struct duration connect_timeout; /* absent: 10 s */
+	struct duration protocol_detection_timeout; /* absent, 0: none */
 	struct workload *workload;
 };
 

@@ -159,6 +159,10 @@ void rules_unref(struct rules *rules);
 /* MeshConfig.outboundTrafficPolicy.mode */
 enum outbound_policy rules_outbound_policy(const struct rules *rules);
 
+/* MeshConfig.protocolDetectionTimeout in ms: how long the first bytes of a RULES_SNIFF connection are
+ * waited for. 0: as long as it takes. */
+uint64_t rules_detection_timeout(const struct rules *rules);
+
 /* How many registry hosts there are, wildcards included, and the i-th in strcmp order. */
 size_t rules_n_hosts(const struct rules *rules);
 const struct rules_host *rules_host_at(const struct rules *rules, size_t i);
@@ -173,7 +177,8 @@ const struct rules_host *rules_find_host(const struct rules *rules, const char *
 /* What becomes of a TCP connection to a registry host (DESIGN section 4). */
 enum rules_connection {
 	RULES_HTTP,        /* the bridge reads requests; each is routed by rules_match() */
-	RULES_OPAQUE,      /* bytes to `cluster`, TLS originated if its settings say so */
+	RULES_OPAQUE,      /* bytes, routed by rules_match_stream(); `cluster` is the host's own */
+	RULES_SNIFF,	   /* one or the other, as its first bytes say: no protocol was given */
 	RULES_PASSTHROUGH, /* no such port in the registry, ALLOW_ANY: to the host's own address */
 	RULES_BLOCKED,     /* no such port in the registry, REGISTRY_ONLY */
 };
@@ -181,7 +186,7 @@ enum rules_connection {
 /*
  * Decide for host:port. `name` is what the program resolved (under a wildcard host: the full
  * name). HTTP: a ServiceEntry port with protocol HTTP, or port 80 of a host that a VirtualService
- * with http routes names. `*cluster` is set for RULES_OPAQUE and is NULL otherwise.
+ * with http routes names. `*cluster` is set for RULES_OPAQUE and RULES_SNIFF and is NULL otherwise.
  */
 enum rules_connection rules_connect(const struct rules *rules, const char *name, uint16_t port,
 				    const struct cluster **cluster);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "rules/ascii.h"
+#include "rules/header_command.h"
 #include "rules/header_edit.h"
 #include "rules/hostname.h"
 #include "rules/schema.h"
@@ -34,13 +35,27 @@ static bool is_authority(const char *name)
 static bool is_header_value(const char *value)
 {
 	for (const char *at = strchr(value, '%'); at; at = strchr(at, '%')) {
-		size_t len = at[1] == '%' ? 2 : header_command_len(at);
+		size_t len = at[1] == '%' ? 2 : header_command_read(at, NULL);
 
 		if (!len)
 			return false;
 		at += len;
 	}
 	return true;
+}
+
+/* Commands that Envoy may know, but the bridge does not. */
+static void check_commands(struct reader *reader, const struct text *text)
+{
+	struct header_command command;
+	size_t len;
+
+	for (const char *at = strchr(text->s, '%'); at; at = strchr(at + len, '%')) {
+		len = at[1] == '%' ? 2 : header_command_read(at, &command);
+		if (at[1] != '%' && command.kind == COMMAND_UNKNOWN)
+			reader_gap(reader, &text->where, "Header", "value",
+				   region_printf(&reader->rules->region, "%.*s", (int)len, at));
+	}
 }
 
 static void check_value(struct reader *reader, void *value)
@@ -57,6 +72,8 @@ static void check_value(struct reader *reader, void *value)
 			     "header value configuration %s is invalid (write %%%% for a percent "
 			     "sign)",
 			     text->s);
+	else
+		check_commands(reader, text);
 }
 
 static void check_name_present(struct reader *reader, void *value)
@@ -151,6 +168,28 @@ static void check_response_names(struct reader *reader, const struct list *list)
 	}
 }
 
+static void check_framing(struct reader *reader, const struct text *name)
+{
+	if (name->s && header_is_framing(name->s))
+		reader_say(reader, SEVERITY_WARNING, NULL, &name->where,
+			   "header %s says how a message is carried and is left to libmeshshim.so: "
+			   "this has no effect",
+			   name->s);
+}
+
+static void check_carriage(struct reader *reader, const struct header_operations *operations)
+{
+	const struct pair *set = operations->set.items, *add = operations->add.items;
+	const struct text *removed = operations->remove.items;
+
+	for (size_t i = 0; i < operations->set.n; i++)
+		check_framing(reader, &set[i].name);
+	for (size_t i = 0; i < operations->add.n; i++)
+		check_framing(reader, &add[i].name);
+	for (size_t i = 0; i < operations->remove.n; i++)
+		check_framing(reader, &removed[i]);
+}
+
 static void check_removed(struct reader *reader, const struct list *list)
 {
 	const struct text *items = list->items;
@@ -179,11 +218,13 @@ static void check_headers(struct reader *reader, void *group)
 		check_request_names(reader, &headers->request->set);
 		check_request_names(reader, &headers->request->add);
 		check_removed(reader, &headers->request->remove);
+		check_carriage(reader, headers->request);
 	}
 	if (headers->response) {
 		check_response_names(reader, &headers->response->set);
 		check_response_names(reader, &headers->response->add);
 		check_removed(reader, &headers->response->remove);
+		check_carriage(reader, headers->response);
 	}
 }
 
@@ -258,7 +299,7 @@ static const struct key route_destination_keys[] = {
     KEY_GROUP(struct route_destination, destination, "destination", destination_schema,
 	      .required = "destination is required"),
     KEY_NUMBER(struct route_destination, weight, "weight", .check = check_weight),
-    KEY_GROUP(struct route_destination, headers, "headers", headers_schema, .gap = true),
+    KEY_GROUP(struct route_destination, headers, "headers", headers_schema),
 };
 const struct schema route_destination_schema =
     SCHEMA("HTTPRouteDestination", struct route_destination, route_destination_keys);

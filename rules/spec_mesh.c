@@ -62,6 +62,15 @@ static const struct key workload_keys[] = {
 };
 static const struct schema workload_schema = SCHEMA("Workload", struct workload, workload_keys);
 
+/* 0 s turns it off. */
+static void check_detection_timeout(struct reader *reader, void *value)
+{
+	const struct duration *timeout = value;
+
+	if (timeout->ns)
+		check_duration(reader, value);
+}
+
 #define NO_PROXY   "there is no sidecar"
 #define NO_CONTROL "there is no control plane"
 
@@ -69,9 +78,11 @@ static const struct key mesh_config_keys[] = {
     KEY_GROUP(struct mesh_config, outbound_traffic_policy, "outboundTrafficPolicy",
 	      outbound_schema),
     KEY_GROUP(struct mesh_config, default_http_retry_policy, "defaultHttpRetryPolicy",
-	      http_retry_schema, .gap = true),
+	      http_retry_schema),
     KEY_GROUP(struct mesh_config, path_normalization, "pathNormalization", normalization_schema),
     KEY_DURATION(struct mesh_config, connect_timeout, "connectTimeout", .check = check_duration),
+    KEY_DURATION(struct mesh_config, protocol_detection_timeout, "protocolDetectionTimeout",
+		 .check = check_detection_timeout),
     KEY_GROUP(struct mesh_config, workload, "workload", workload_schema),
     KEY_IGNORED("tcpKeepalive", "set it in a DestinationRule, connectionPool.tcp"),
     KEY_IGNORED("h2UpgradePolicy", "set it in a DestinationRule, connectionPool.http"),
@@ -109,7 +120,6 @@ static const struct key mesh_config_keys[] = {
     KEY_IGNORED("ingressControllerMode", NO_CONTROL),
     KEY_IGNORED("ingressSelector", NO_CONTROL),
     KEY_IGNORED("ingressService", NO_CONTROL),
-    KEY_IGNORED("protocolDetectionTimeout", NO_PROXY),
     KEY_IGNORED("proxyHttpPort", NO_PROXY),
     KEY_IGNORED("proxyListenPort", NO_PROXY),
     KEY_IGNORED("rootNamespace", "there are no namespaces"),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "rules/ascii.h"
+#include "rules/resilience.h"
 #include "rules/schema.h"
 
 /* ---- HTTPRetry ---------------------------------------------------------------------------- */
@@ -34,37 +35,63 @@ static bool is_status_code(const char *text, size_t len)
 	return false;
 }
 
-static bool is_retry_condition(const char *text, size_t len)
+/* The bit of a condition (enum retry_on), 0 for one without effect; -1: there is no such. */
+static int retry_condition(const char *text, size_t len)
 {
-	static const char *const conditions[] = {
-	    "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure",
-	    "retriable-4xx", "refused-stream", "retriable-status-codes", "retriable-headers",
-	    "envoy-ratelimited", "http3-post-connect-failure", "cancelled", "deadline-exceeded",
-	    "internal", "resource-exhausted", "unavailable",
+	static const struct condition {
+		const char *name;
+		int bit;
+	} known[] = {
+	    {"5xx", RETRY_ON_5XX},
+	    {"gateway-error", RETRY_ON_GATEWAY_ERROR},
+	    {"reset", RETRY_ON_RESET},
+	    {"reset-before-request", RETRY_ON_RESET_BEFORE_REQUEST},
+	    {"connect-failure", RETRY_ON_CONNECT_FAILURE},
+	    {"retriable-4xx", RETRY_ON_RETRIABLE_4XX},
+	    {"refused-stream", 0},
+	    {"retriable-status-codes", 0}, /* the numbers tell which */
+	    {"retriable-headers", 0},
+	    {"envoy-ratelimited", RETRY_ON_RATELIMITED},
+	    {"http3-post-connect-failure", 0},
+	    {"cancelled", RETRY_ON_GRPC_CANCELLED},
+	    {"deadline-exceeded", RETRY_ON_GRPC_DEADLINE_EXCEEDED},
+	    {"internal", RETRY_ON_GRPC_INTERNAL},
+	    {"resource-exhausted", RETRY_ON_GRPC_RESOURCE_EXHAUSTED},
+	    {"unavailable", RETRY_ON_GRPC_UNAVAILABLE},
 	};
 
-	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
-		if (strlen(conditions[i]) == len && !memcmp(conditions[i], text, len))
-			return true;
-	return is_status_code(text, len);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strlen(known[i].name) == len && !memcmp(known[i].name, text, len))
+			return known[i].bit;
+	return is_status_code(text, len) ? RETRY_ON_STATUS_CODES : -1;
+}
+
+/* Step through the conditions of a retryOn. False: no more. */
+static bool next_condition(const char **at, const char **name, size_t *len)
+{
+	const char *end;
+
+	if (!*at)
+		return false;
+	*name = *at + strspn(*at, " ");
+	end = *at + strcspn(*at, ",");
+	*len = *name < end ? (size_t)(end - *name) : 0;
+	while (*len && (*name)[*len - 1] == ' ')
+		--*len;
+	*at = *end ? end + 1 : NULL;
+	return true;
 }
 
 static void check_retry_on(struct reader *reader, void *value)
 {
 	const struct text *text = value;
+	const char *at = *text->s ? text->s : NULL, *name;
+	size_t len;
 
-	for (const char *at = text->s, *end; *text->s && at; at = *end ? end + 1 : NULL) {
-		const char *name = at + strspn(at, " ");
-		size_t len;
-
-		end = at + strcspn(at, ",");
-		len = name < end ? (size_t)(end - name) : 0;
-		while (len && name[len - 1] == ' ')
-			len--;
-		if (!is_retry_condition(name, len))
+	while (next_condition(&at, &name, &len))
+		if (retry_condition(name, len) < 0)
 			reader_error(reader, &text->where,
 				     "\"%.*s\" is not a valid retryOn policy", (int)len, name);
-	}
 }
 
 static void check_attempts(struct reader *reader, void *value)
@@ -80,8 +107,15 @@ static void check_attempts(struct reader *reader, void *value)
 
 static void check_retry(struct reader *reader, void *group)
 {
-	const struct http_retry *retry = group;
+	struct http_retry *retry = group;
+	const char *at = retry->retry_on.s, *name;
+	size_t len;
 
+	while (next_condition(&at, &name, &len)) {
+		int bit = retry_condition(name, len);
+
+		retry->conditions |= bit > 0 ? (unsigned)bit : 0;
+	}
 	if (retry->attempts.value == 0 &&
 	    (retry->per_try_timeout.where.file || (retry->retry_on.s && *retry->retry_on.s) ||
 	     retry->retry_remote_localities.set))
@@ -141,7 +175,8 @@ static void check_abort_status(struct reader *reader, void *value)
 			     status->value);
 }
 
-static void check_grpc_status(struct reader *reader, void *value)
+/* The number of a gRPC status (grpc/doc/statuscodes.md); -1: there is no such. */
+static int grpc_status_number(const char *name)
 {
 	static const char *const names[] = {
 	    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
@@ -149,19 +184,27 @@ static void check_grpc_status(struct reader *reader, void *value)
 	    "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
 	    "UNAUTHENTICATED",
 	};
-	const struct text *text = value;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(names[i], text->s))
-			return;
-	reader_error(reader, &text->where, "gRPC status \"%s\" is not supported", text->s);
+		if (!strcmp(names[i], name))
+			return (int)i;
+	return -1;
+}
+
+static void check_grpc_status(struct reader *reader, void *value)
+{
+	const struct text *text = value;
+
+	if (grpc_status_number(text->s) < 0)
+		reader_error(reader, &text->where, "gRPC status \"%s\" is not supported", text->s);
 }
 
 static void check_abort(struct reader *reader, void *group)
 {
-	const struct fault_abort *abort = group;
+	struct fault_abort *abort = group;
 	int set = (abort->http_status.where.file != NULL) + (abort->grpc_status.s != NULL);
 
+	abort->grpc_number = abort->grpc_status.s ? grpc_status_number(abort->grpc_status.s) : -1;
 	if (set > 1)
 		reader_error(reader, &abort->where,
 			     "only one of httpStatus and grpcStatus can be set");

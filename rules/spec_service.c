@@ -465,7 +465,6 @@ static void check_limits(struct reader *reader, struct service_entry *entry)
 static void check_service_entry(struct reader *reader, void *group)
 {
 	struct service_entry *entry = group;
-	const struct service_port *ports = entry->ports.items;
 
 	check_limits(reader, entry);
 	if (entry->selector.file && entry->endpoints.n)
@@ -478,10 +477,6 @@ static void check_service_entry(struct reader *reader, void *group)
 			   "mesh here");
 	if (!entry->resolution.where.file)
 		reader_gap(reader, &entry->where, "ServiceEntry", "resolution", "NONE");
-	for (size_t i = 0; i < entry->ports.n; i++)
-		if (!ports[i].protocol.where.file ||
-		    (ports[i].protocol.set && ports[i].protocol.value == SERVICE_AUTO))
-			reader_gap(reader, &ports[i].where, "ServicePort", "protocol", "(none)");
 	check_partial_wildcards(reader, entry);
 	check_addresses(reader, entry);
 	check_duplicate_ports(reader, entry);

@@ -177,8 +177,8 @@ static const struct key virtual_service_keys[] = {
     KEY_TEXTS(struct virtual_service, hosts, "hosts", .check = check_virtual_hosts),
     KEY_TEXTS(struct virtual_service, gateways, "gateways", .check = check_gateways),
     KEY_GROUPS(struct virtual_service, http, "http", http_route_schema),
-    KEY_GROUPS(struct virtual_service, tls, "tls", tls_route_schema, .gap = true),
-    KEY_GROUPS(struct virtual_service, tcp, "tcp", tcp_route_schema, .gap = true),
+    KEY_GROUPS(struct virtual_service, tls, "tls", tls_route_schema),
+    KEY_GROUPS(struct virtual_service, tcp, "tcp", tcp_route_schema),
     KEY_TEXTS(struct virtual_service, export_to, "exportTo", .check = check_export_to),
 };
 const struct schema virtual_service_schema =

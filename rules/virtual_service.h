@@ -163,6 +163,7 @@ struct fault_abort {
 	struct where where;
 	struct number http_status;
 	struct text grpc_status;
+	int grpc_number; /* of grpc_status; -1: none */
 	struct percent *percentage; /* absent: never */
 	struct where http2_error;   /* refused */
 };
@@ -179,6 +180,7 @@ struct http_retry {
 	struct number attempts; /* 0: none; Istio's default is 2 */
 	struct duration per_try_timeout, backoff;
 	struct text retry_on;
+	unsigned conditions; /* of retry_on: enum retry_on */
 	struct flag retry_remote_localities, retry_ignore_previous_hosts;
 };
 

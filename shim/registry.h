@@ -66,7 +66,7 @@ struct decision {
 	enum route_to to;
 	/* ROUTE_BRIDGE: */
 	enum rules_connection kind;     /* never RULES_BLOCKED */
-	const struct cluster *cluster;  /* RULES_OPAQUE, belongs to the snapshot */
+	const struct cluster *cluster;  /* RULES_OPAQUE, RULES_SNIFF; belongs to the snapshot */
 	char name[REGISTRY_NAME_MAX + 1];
 	uint16_t port;
 	/* ROUTE_REFUSE: why, for the log */

@@ -121,16 +121,6 @@ static void match_stream(const struct rules *rules, const struct explain_request
 	    (answer->verdict.cluster && answer->verdict.cluster->protocol == PROTOCOL_TLS);
 }
 
-/* A port without protocol carries whatever comes. */
-static bool is_sniffed(const struct rules *rules, const struct explain_request *request)
-{
-	const struct cluster *cluster = NULL;
-	bool http;
-
-	return lookup_serving(rules, request->name, request->port, &cluster, &http) && cluster &&
-	       cluster->protocol == PROTOCOL_AUTO;
-}
-
 void answer_init(struct answer *answer, const struct rules *rules,
 		 const struct explain_request *request, explain_note_fn *note)
 {
@@ -142,9 +132,10 @@ void answer_init(struct answer *answer, const struct rules *rules,
 	answer->action = "passthrough";
 	answer->authority = request->authority;
 	answer->connection = rules_connect(rules, request->name, request->port, &cluster);
-	if (answer->connection == RULES_HTTP && plain)
+	/* A port without protocol carries whatever comes. */
+	if ((answer->connection == RULES_HTTP || answer->connection == RULES_SNIFF) && plain)
 		match(rules, request, answer, note);
-	else if (answer->connection == RULES_OPAQUE || is_sniffed(rules, request))
+	else if (answer->connection == RULES_OPAQUE || answer->connection == RULES_SNIFF)
 		match_stream(rules, request, answer, note);
 	else if (answer->connection == RULES_BLOCKED || answer->connection == RULES_HTTP)
 		answer->action = "blocked";
@@ -159,7 +150,7 @@ void answer_init(struct answer *answer, const struct rules *rules,
 	}
 	rules_resilience(&answer->verdict, &answer->resilience);
 	if (!answer->http)
-		answer->resilience = (struct explain_resilience){.retry_on = ""};
+		answer->resilience = (struct resilience){.retry_on = ""};
 	answer->n_destinations = rules_n_destinations(&answer->verdict);
 }
 

@@ -5,6 +5,7 @@
 #define TOOLS_CHECK_ANSWER_H
 
 #include "rules/explain.h"
+#include "rules/resilience.h"
 #include "rules/header_edit.h"
 #include "tools/check_explain.h"
 
@@ -19,7 +20,7 @@ struct answer {
 	int status;	       /* of an answer without destination; 0: none */
 	struct edited_fields fields;   /* of the request */
 	struct edited_fields response; /* of an answer without destination */
-	struct explain_resilience resilience;
+	struct resilience resilience;
 	size_t n_destinations;
 	bool encrypted; /* by the program itself: no TLS of the bridge's own on top */
 };

@@ -191,7 +191,7 @@ static void print_local(const struct answer *answer)
 
 static void print_mirrors(const struct answer *answer, uint16_t port)
 {
-	struct explain_mirror mirror;
+	struct mirror mirror;
 
 	for (size_t at = 0; rules_next_mirror(&answer->verdict, port, &at, &mirror);) {
 		printf("mirrored to: %s%s%s", mirror.host, mirror.subset ? " subset " : "",
@@ -223,7 +223,7 @@ static void print_fault(const struct http_fault *fault)
 /* Istio's default goes without saying. */
 static void print_retries(const struct answer *answer)
 {
-	const struct explain_resilience *resilience = &answer->resilience;
+	const struct resilience *resilience = &answer->resilience;
 	char text[DURATION_MAX];
 
 	if (!resilience->where.file)
@@ -244,7 +244,7 @@ static void print_retries(const struct answer *answer)
 static void print_resilience(const struct answer *answer, uint16_t port)
 {
 	const struct http_route *route = answer->verdict.route;
-	const struct explain_resilience *resilience = &answer->resilience;
+	const struct resilience *resilience = &answer->resilience;
 	char text[DURATION_MAX];
 
 	if (resilience->timeout)
@@ -279,7 +279,7 @@ static void print_connection(const struct rules *rules, const struct answer *ans
 		puts("action: no tls route has this name: passed through untouched, "
 		     "outboundTrafficPolicy is ALLOW_ANY");
 	else if (answer->connection == RULES_HTTP && !answer->n_destinations)
-		printf("action: port %u speaks HTTP here, a TLS handshake is answered 400\n",
+		printf("action: port %u speaks HTTP here, a TLS handshake is closed\n",
 		       request->port);
 	else if (request->scheme == EXPLAIN_HTTPS)
 		puts("action: TLS is passed through opaque to the destination, http routes do not "

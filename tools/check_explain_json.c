@@ -145,7 +145,7 @@ static void json_fault(const struct answer *answer)
 
 static void json_mirrors(const struct answer *answer, uint16_t port)
 {
-	struct explain_mirror mirror;
+	struct mirror mirror;
 	bool first = true;
 
 	putchar('[');
@@ -164,7 +164,7 @@ static void json_mirrors(const struct answer *answer, uint16_t port)
 	fputs(first ? "]" : " ]", stdout);
 }
 
-static void json_retries(const struct explain_resilience *resilience)
+static void json_retries(const struct resilience *resilience)
 {
 	char text[DURATION_MAX];
 

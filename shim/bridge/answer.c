@@ -8,65 +8,137 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rules/virtual_service.h"
 #include "shim/log.h"
 
-static const char *reason_phrase(unsigned status)
-{
-	switch (status) {
-	case 400:
-		return "Bad Request";
-	case 404:
-		return "Not Found";
-	case 431:
-		return "Request Header Fields Too Large";
-	case 500:
-		return "Internal Server Error";
-	case 501:
-		return "Not Implemented";
-	case 502:
-		return "Bad Gateway";
-	case 503:
-		return "Service Unavailable";
-	case 505:
-		return "HTTP Version Not Supported";
-	}
-	return "Error";
-}
+/* What is left of a request's body when its answer is here, is read away up to this length; behind that
+ * the connection is closed. */
+#define READ_AWAY_MAX 65536
+
+/* Room for content-type, content-length and connection. */
+#define OWN_FIELDS 3
 
 static void log_answer(const struct exchange *x, unsigned status, const char *flag,
 		       const char *body)
 {
-	log_info("%s:%u %s %s -> %s: %u %s%s%s", x->target.name, (unsigned)x->target.port,
+	log_info("%s:%u %s %s -> %s: %u %s%s%s%s%s", x->target.name, (unsigned)x->target.port,
 		 x->method ? x->method : "-", x->path ? x->path : "-",
-		 x->verdict.destination ? x->verdict.destination : "-", status, flag,
+		 x->verdict.destination ? x->verdict.destination : "-", status,
+		 x->delayed ? "DI," : "", flag, x->exhausted ? ",URX" : "",
 		 body ? " " : "", body ? body : "");
+}
+
+/* Whether the rest of the request is known to be short. A program that waits for 100 (Continue) may
+ * send it or not (RFC 9110 10.1.1): nobody could tell it from the next request. */
+static bool can_read_away(const struct exchange *x)
+{
+	const struct http1_body *body = &x->sending.body;
+
+	return body->framing == HTTP1_LENGTH && !body->why && body->left <= READ_AWAY_MAX &&
+	       !x->request.expect_continue && !x->down_eof;
+}
+
+/* RFC 9110 15.3.5, 15.3.6 and 15.4.5 */
+static bool has_content(unsigned status)
+{
+	return status != 204 && status != 205 && status != 304;
+}
+
+/* Put an answer with these fields, and room for OWN_FIELDS more, into down_out. */
+static enum step_result put_answer(struct exchange *x, struct http1_head *head, size_t max_fields,
+				   const char *body, size_t length)
+{
+	char number[24];
+	int failed = 0;
+
+	exchange_release(x, false, true);
+	timeout_stop(x);
+	if (!exchange_request_done(x) && !can_read_away(x))
+		x->keep = false;
+	if (!has_content(head->status))
+		length = 0;
+	head->reason = http1_reason(head->status);
+	head->reason_len = (uint32_t)strlen(head->reason);
+	snprintf(number, sizeof(number), "%zu", length);
+	if (length && !head_find(head, "content-type", 0))
+		failed |= head_add(head, max_fields, "content-type", "text/plain");
+	if (head->status != 204 && head->status != 304)
+		failed |= head_add(head, max_fields, "content-length", number);
+	if (!x->keep)
+		failed |= head_add(head, max_fields, "connection", "close");
+	else if (x->request.minor == 0)
+		failed |= head_add(head, max_fields, "connection", "keep-alive");
+	bool head_only = x->method && !strcmp(x->method, "HEAD");
+	if (failed || exchange_room(&x->down_out, head_length(head) + length) < 0 ||
+	    head_write(head, &x->down_out) < 0 ||
+	    (length && !head_only && buf_put(&x->down_out, body, length) < 0))
+		return exchange_break(x);
+	x->step = &step_answer;
+	return STEP_MORE;
 }
 
 enum step_result answer_local(struct exchange *x, unsigned status, const char *flag,
 			      const char *body)
 {
-	size_t length = body ? strlen(body) : 0;
-	char head[256];
+	struct field fields[OWN_FIELDS];
+	struct http1_head head = {.status = (uint16_t)status, .fields = fields};
 
 	log_answer(x, status, flag, body);
-	exchange_release(x, false, true);
-	/* What is left of the request is not read: the connection cannot be used again. */
-	if (!exchange_request_done(x))
-		x->keep = false;
-	int n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n%scontent-length: %zu\r\n%s\r\n",
-			 status, reason_phrase(status),
-			 length ? "content-type: text/plain\r\n" : "", length,
-			 !x->keep		 ? "connection: close\r\n" :
-			 x->request.minor == 0 ? "connection: keep-alive\r\n" :
-						   "");
-	bool head_only = x->method && !strcmp(x->method, "HEAD");
+	return put_answer(x, &head, OWN_FIELDS, body, body ? strlen(body) : 0);
+}
 
-	if (exchange_room(&x->down_out, (size_t)n + length) < 0 ||
-	    buf_put(&x->down_out, head, (size_t)n) < 0 ||
-	    (length && !head_only && buf_put(&x->down_out, body, length) < 0))
+/* What the rules say of Location. NULL: it cannot be made; "": there is none. */
+static const char *make_location(struct exchange *x, const struct rules_request *request,
+				 int *status)
+{
+	size_t n = rules_location(&x->verdict, request, status, NULL, 0);
+	char *location = n != SIZE_MAX ? arena_alloc(&x->arena, n + 1) : NULL;
+
+	if (location && n)
+		rules_location(&x->verdict, request, status, location, n + 1);
+	else if (location)
+		*location = '\0';
+	return location;
+}
+
+enum step_result answer_rules(struct exchange *x, const struct rules_request *request)
+{
+	const struct direct_response *direct =
+	    x->verdict.action == RULES_DIRECT_RESPONSE ? x->verdict.route->direct_response : NULL;
+	const struct http_body *body = direct ? direct->body : NULL;
+	size_t max_fields = 1 + OWN_FIELDS;
+	struct field *fields = arena_alloc(&x->arena, max_fields * sizeof(*fields));
+	struct http1_head head = {.fields = fields};
+	int status = 500;
+	const char *location = make_location(x, request, &status);
+
+	if (!fields || !location)
 		return exchange_break(x);
-	x->step = &step_answer;
-	return STEP_MORE;
+	head.status = (uint16_t)status;
+	if ((*location && head_add(&head, max_fields, "location", location) < 0) ||
+	    exchange_edit_head(x, &head, &max_fields, true) < 0)
+		return exchange_break(x);
+	log_debug("%s:%u %s %s: %d by the rules %s", x->target.name, (unsigned)x->target.port,
+		  x->method, x->path, status, location);
+	return put_answer(x, &head, max_fields, body ? body->body : NULL, body ? body->body_len : 0);
+}
+
+enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status)
+{
+	static const char body[] = "fault filter abort";
+	struct field fields[3 + OWN_FIELDS];
+	struct http1_head head = {.status = (uint16_t)status, .fields = fields};
+	char number[16];
+
+	if (grpc_status < 0 || !head_is_grpc(&x->request))
+		return answer_local(x, status, "FI", body);
+	log_answer(x, status, "FI", body);
+	snprintf(number, sizeof(number), "%d", grpc_status);
+	if (head_add(&head, 3, "content-type", "application/grpc") < 0 ||
+	    head_add(&head, 3, "grpc-status", number) < 0 ||
+	    head_add(&head, 3, "grpc-message", body) < 0)
+		return exchange_break(x);
+	return put_answer(x, &head, 3 + OWN_FIELDS, NULL, 0);
 }
 
 enum step_result answer_bad_request(struct exchange *x, unsigned status, const char *why)
@@ -111,6 +183,32 @@ enum step_result answer_failure(struct exchange *x, enum upstream_failure failur
 	return answer_reset(x, 503, "UF", "remote connection failure", detail);
 }
 
+/* Read away what is left of the request's body, so that the next request can be found. */
+static enum step_result read_away(struct exchange *x)
+{
+	struct passing *p = &x->sending;
+
+	buf_take(&x->down_in, p->ready + p->skip);
+	p->ready = p->skip = 0;
+	while (!p->body.done) {
+		ssize_t n = http1_body_feed(&p->body, buf_data(&x->down_in), buf_len(&x->down_in),
+					    NULL, NULL);
+
+		if (n < 0)
+			return STEP_DONE;
+		buf_take(&x->down_in, (size_t)n);
+		if (p->body.done)
+			break;
+		n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
+		if (n == IO_WANT_READ || n == IO_WANT_WRITE)
+			return STEP_WAIT;
+		if (n <= 0)
+			return STEP_DONE;
+	}
+	x->step = &step_next;
+	return STEP_MORE;
+}
+
 /* Write the answer out. */
 static enum step_result run_answer(struct exchange *x)
 {
@@ -122,6 +220,8 @@ static enum step_result run_answer(struct exchange *x)
 		if (n < 0)
 			return STEP_DONE;
 	}
+	if (x->keep)
+		return read_away(x);
 	x->step = &step_next;
 	return STEP_MORE;
 }

@@ -40,8 +40,8 @@ int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struc
 struct dial {
 	struct rules *rules;             /* its reference is taken over by bridge_expect() */
 	bool dns;                        /* to a DNS server; kind, cluster and name: not used */
-	enum rules_connection kind;      /* RULES_HTTP, RULES_OPAQUE or RULES_PASSTHROUGH */
-	const struct cluster *cluster;   /* RULES_OPAQUE; belongs to rules */
+	enum rules_connection kind;      /* not RULES_BLOCKED */
+	const struct cluster *cluster;   /* RULES_OPAQUE, RULES_SNIFF; belongs to rules */
 	const char *name;                /* registry name that was dialled; copied */
 	uint16_t port;                   /* port that was dialled */
 	const struct sockaddr *dialled;  /* what getpeername(2) shall answer; copied */

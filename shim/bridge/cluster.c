@@ -383,6 +383,7 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 	enter_cluster(a, c);
 	snprintf(a->server_name, sizeof(a->server_name), "%s", wish->server_name);
 	a->http = wish->http;
+	a->encrypted = wish->encrypted;
 	a->fresh = wish->fresh;
 	a->other_host = wish->other_host;
 	a->hashed = wish->hashed;

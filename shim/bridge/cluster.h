@@ -71,7 +71,7 @@ struct acquiring {
 	struct acquiring **list;      /* that it waits in, of whatever */
 	struct acquiring *next, *prev;
 	char server_name[256];
-	bool http, fresh, other_host, hashed;
+	bool http, encrypted, fresh, other_host, hashed;
 	bool retrying, requesting; /* is counted */
 	uint64_t hash;
 	uint64_t visits[VISITS_MAX]; /* serials of hosts */

@@ -27,7 +27,7 @@ struct dialing {
 	struct dial_env *env;
 	const struct cluster *cluster;
 	char server_name[256];
-	bool http;
+	bool http, encrypted;
 	void (*failed)(void *arg, size_t which, enum upstream_failure failure);
 	void (*done)(void *arg, struct connection *connection, size_t which,
 		     enum upstream_failure failure, const struct err *err);
@@ -90,10 +90,7 @@ static int originate_tls(struct attempt *a)
 	struct dialing *d = a->dialing;
 	struct err err = {0};
 
-	/* On a TLS port the program encrypts by itself, unless it is HTTP that was routed there. */
-	bool encrypted = !d->http && d->cluster->protocol == PROTOCOL_TLS;
-
-	if (d->cluster->tls.mode == TLS_MODE_DISABLE || encrypted)
+	if (d->cluster->tls.mode == TLS_MODE_DISABLE || d->encrypted)
 		return 0;
 	if (!d->env->tls)
 		d->env->tls = tls_new(&err);
@@ -300,6 +297,7 @@ struct dialing *dial_start(struct dial_env *env, const struct dial_wish *wish)
 	d->cluster = wish->cluster;
 	strncpy(d->server_name, wish->server_name, sizeof(d->server_name) - 1);
 	d->http = wish->http;
+	d->encrypted = wish->encrypted;
 	d->failed = wish->failed;
 	d->done = wish->done;
 	d->arg = wish->arg;

@@ -34,6 +34,7 @@ struct dial_wish {
 	const struct cluster *cluster; /* to stay until the end of the dialing */
 	const char *server_name;       /* of TLS */
 	bool http;		       /* offer "http/1.1" by ALPN */
+	bool encrypted;		       /* the bytes to come are TLS already, and get none from us */
 	const struct sockaddr_storage *addresses; /* with ports; AF_UNIX: a path of `sun_path`'s
 						     size, or one that ends with NUL */
 	size_t n;				  /* at least 1 */

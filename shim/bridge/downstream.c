@@ -24,10 +24,11 @@ struct downstream {
 	struct task again;
 	bool queued, driving;
 	struct acquiring acquiring;
-	struct cluster cluster; /* RULES_PASSTHROUGH: the one that the registry does not have */
+	struct cluster cluster;	 /* past the rules: the one that the registry does not have */
 	struct in6_addr address; /* that was dialled */
 	char literal[INET6_ADDRSTRLEN]; /* the same as text; "": it is synthetic */
 	char id[32];
+	char source[INET6_ADDRSTRLEN + 8]; /* the program's own address and port */
 	struct downstream *next, *prev;
 };
 
@@ -268,7 +269,7 @@ static void write_literal(struct downstream *d)
 		d->literal[0] = '\0';
 }
 
-/* Where a registry host is, for a port that the registry does not have: the address that was
+/* Where a registry host is, for connections that no rule is for: the address that was
  * dialled if it is a real one, else what its name resolves to. */
 static void passthrough(struct downstream *d)
 {
@@ -283,6 +284,24 @@ static void passthrough(struct downstream *d)
 	snprintf(d->id, sizeof(d->id), "passthrough :%u", (unsigned)d->claim.port);
 }
 
+/* "127.0.0.1:40000" or "[::1]:40000"; left empty when it cannot be had. */
+static void find_source(struct downstream *d)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr ip;
+	uint16_t port;
+
+	if (real.getpeername(d->watch.fd, (struct sockaddr *)&peer, &len) < 0 ||
+	    !address_split((const struct sockaddr *)&peer, len, &ip, &port))
+		return;
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&ip);
+	struct in_addr low = address_v4(&ip);
+	if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&low : &ip, text, sizeof(text)))
+		snprintf(d->source, sizeof(d->source), v4 ? "%s:%u" : "[%s]:%u", text, port);
+}
+
 static int start(struct downstream *d)
 {
 	struct exchange_target target = {
@@ -292,17 +311,20 @@ static int start(struct downstream *d)
 	    .name = d->claim.name,
 	    .port = d->claim.port,
 	    .address = &d->address,
+	    .source = d->source,
 	};
 	uint16_t port;
+
+	find_source(d);
 
 	if (!address_split((const struct sockaddr *)&d->claim.dialled, sizeof(d->claim.dialled),
 			   &d->address, &port))
 		target.address = NULL;
 	write_literal(d);
-	if (target.kind == RULES_PASSTHROUGH) {
-		passthrough(d);
+	passthrough(d);
+	target.direct = &d->cluster;
+	if (target.kind == RULES_PASSTHROUGH)
 		target.cluster = &d->cluster;
-	}
 	d->exchange = exchange_new(&ops, d, d->sock, &target);
 	return d->exchange ? 0 : -1;
 }

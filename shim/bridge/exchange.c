@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The exchange from its start to the upstream connection, and what comes after the answer. What
- * lies between is route.c's and relay.c's.
+ * lies between is route.c's, fault.c's, retry.c's and relay.c's.
  *
  * A head is copied to the arena once it is complete, so that nothing that points into it moves
  * while bodies pass through the buffers.
@@ -20,6 +20,8 @@
 #define DRIVE_BYTES 1048576 /* then others have their turn */
 #define DRIVE_STEPS 64
 #define LINGER_MS   5000
+
+#define TLS_HANDSHAKE 22 /* how TLS begins (RFC 8446 5.1), and HTTP cannot */
 
 /* Room for fields that are added: Host, Connection. */
 #define SPARE_FIELDS 4
@@ -73,17 +75,23 @@ size_t exchange_count_lines(const char *data, size_t n)
 
 static void request_reset(struct exchange *x)
 {
+	mirror_drop(x); /* they are in the arena */
 	arena_reset(&x->arena);
 	memset(&x->request, 0, sizeof(x->request));
 	memset(&x->response, 0, sizeof(x->response));
 	memset(&x->verdict, 0, sizeof(x->verdict));
 	memset(&x->sending, 0, sizeof(x->sending));
 	memset(&x->receiving, 0, sizeof(x->receiving));
+	memset(&x->policy, 0, sizeof(x->policy));
+	resend_release(x);
+	timeout_stop(x);
 	x->scanned = x->up_scanned = x->head_sent = 0;
-	x->interim = 0;
+	x->interim = x->attempt = 0;
 	x->method = x->authority = x->path = NULL;
 	x->send_broken = x->failed = x->responding = x->have_response = false;
 	x->up_keep = x->keep = x->want_fresh = false;
+	x->delayed = x->clocked = x->exhausted = x->sent_lost = false;
+	x->dynamic = NULL;
 	buf_take(&x->up_out, buf_len(&x->up_out));
 	buf_take(&x->up_in, buf_len(&x->up_in));
 }
@@ -124,6 +132,8 @@ static enum step_result run_head(struct exchange *x)
 	for (;;) {
 		const char *why = NULL;
 
+		if (buf_len(&x->down_in) && *buf_data(&x->down_in) == TLS_HANDSHAKE)
+			return peek_refuse_hello(x);
 		if (!x->scanned)
 			buf_take(&x->down_in, http1_skip_empty_lines(buf_data(&x->down_in),
 								     buf_len(&x->down_in)));
@@ -155,12 +165,18 @@ static enum step_result run_acquire(struct exchange *x)
 {
 	bool http = x->target.kind == RULES_HTTP;
 
+	if (timeout_ran_out(x))
+		return x->gone ? STEP_DONE : STEP_MORE;
 	if (!x->up && !x->acquiring && !x->failed) {
 		const struct acquisition wish = {
-		    .cluster = http ? x->verdict.cluster : x->target.cluster,
+		    .cluster = x->verdict.cluster,
 		    .server_name = x->server_name,
+		    .dynamic = x->dynamic,
+		    .encrypted = x->encrypted,
 		    .http = http,
 		    .fresh = x->want_fresh,
+		    .attempt = x->attempt,
+		    .other_host = x->attempt && x->policy.other_host,
 		};
 
 		x->acquiring = true;
@@ -168,15 +184,22 @@ static enum step_result run_acquire(struct exchange *x)
 	}
 	if (x->failed) {
 		x->failed = false;
+		if (http && retry_after_failure(x))
+			return STEP_MORE;
 		if (http)
 			return answer_failure(x, x->failure, x->reason);
-		log_info("%s:%u: %s", x->target.name, (unsigned)x->target.port, x->reason);
+		log_info("%s:%u -> %s: %s", x->target.name, (unsigned)x->target.port,
+			 x->verdict.destination, x->reason);
 		return exchange_break(x);
 	}
-	if (!x->up)
+	if (!x->up) {
+		relay_read_ahead(x);
 		return STEP_WAIT;
+	}
 	x->head_sent = 0;
 	x->send_broken = false;
+	resend_rewind(x);
+	timeout_connected(x);
 	x->step = http ? &step_relay : &step_tunnel;
 	return STEP_MORE;
 }
@@ -202,8 +225,11 @@ void exchange_failed(struct exchange *x, enum upstream_failure failure, const ch
 static enum step_result run_next(struct exchange *x)
 {
 	bool whole = exchange_request_done(x);
-	bool sent = whole && x->head_sent == buf_len(&x->up_out) && !x->send_broken;
+	bool sent = whole && x->head_sent == buf_len(&x->up_out) && !resend_left(x) &&
+		    !x->send_broken;
 
+	timeout_stop(x);
+	mirror_drop(x);
 	/* Bytes that came behind the response belong to nobody: such a connection is not kept. */
 	exchange_release(x, sent && x->have_response && x->up_keep && !buf_len(&x->up_in), !sent);
 	if (whole && x->keep && !x->down_eof) {
@@ -281,16 +307,7 @@ struct exchange *exchange_new(const struct exchange_ops *ops, void *env, struct 
 	x->down = down;
 	x->target = *target;
 	request_reset(x);
-	if (target->kind == RULES_HTTP) {
-		x->step = &step_head;
-	} else {
-		x->step = &step_acquire;
-		x->want_fresh = true;
-		x->verdict.destination = target->cluster->host;
-		if (rules_server_name(target->cluster, target->name, x->server_name,
-				      sizeof(x->server_name)) < 0)
-			x->server_name[0] = '\0';
-	}
+	x->step = target->kind == RULES_HTTP ? &step_head : &step_peek;
 	return x;
 }
 
@@ -305,11 +322,13 @@ void exchange_free(struct exchange *x)
 		return;
 	x->ops->timer(x, 0);
 	exchange_release(x, false, true);
+	mirror_drop(x);
 	io_close(x->down, x->down_reset);
 	buf_release(&x->down_in);
 	buf_release(&x->up_in);
 	buf_release(&x->up_out);
 	buf_release(&x->down_out);
+	buf_release(&x->sent);
 	arena_release(&x->arena);
 	rules_unref(x->target.rules);
 	free(x);
@@ -337,7 +356,9 @@ enum exchange_result exchange_drive(struct exchange *x)
 
 bool exchange_awaits_request(const struct exchange *x)
 {
-	return x->step == &step_head ? buf_len(&x->down_in) > 0 : !x->sending.body.done;
+	if (x->step == &step_head || x->step == &step_peek)
+		return buf_len(&x->down_in) > 0;
+	return !x->sending.body.done;
 }
 
 const char *exchange_step(const struct exchange *x)

@@ -4,13 +4,14 @@
  * to destinations (upstream) that its requests need. A state machine over abstract streams: it does
  * no polling, sleeping or connecting, so that tests drive it over memory.
  *
- *        head -> route -> acquire -> relay -> next --> head ...
- *          \        \        \         |\       \
- *           \        \        \        | tunnel  linger -> closed
- *            `--------`--------`-> answer -----'
+ *        head -> route -> fault -> acquire -> relay -> next --> head ...
+ *          \        \        \        \         |\       \
+ *           \        \        \        \        | tunnel  linger -> closed
+ *            `--------`--------`--------`-> answer -----'
  *
- * A connection that is not HTTP (RULES_OPAQUE, RULES_PASSTHROUGH) starts at acquire and goes on to
- * tunnel.
+ * Another attempt at a request: from acquire or relay to backoff, and from there to acquire.
+ * A connection that is not HTTP, or not known to be (RULES_OPAQUE, RULES_SNIFF, RULES_PASSTHROUGH)
+ * starts at peek, and goes on to head, or by acquire to tunnel.
  *
  * Memory: four buffers of fixed size and an arena that is reset between requests. Streams are read
  * only as far as their buffer has room; that is the back-pressure.
@@ -53,6 +54,7 @@ struct acquisition {
 	const char *dynamic;	 /* RESOLUTION_DYNAMIC_DNS: the name to resolve; RESOLUTION_NONE: the
 				    address that was dialled, as text. NULL with all others */
 	bool http;	  /* pooled, with ALPN; else a connection of its own */
+	bool encrypted;	  /* its bytes are TLS of the program's own: no more is put over them */
 	bool fresh;	  /* not one that was used before */
 	unsigned attempt; /* 0: the request's first; others are retries, which maxRetries counts */
 	bool other_host;  /* a retry, on a host where the request has not been, if there is one */
@@ -110,11 +112,17 @@ enum {
 struct exchange_target {
 	struct rules *rules; /* a reference, taken over */
 	enum rules_connection kind;
-	const struct cluster *cluster; /* RULES_OPAQUE; RULES_PASSTHROUGH: of the caller's making,
-					  to outlive the exchange. RULES_HTTP: NULL */
+	const struct cluster *cluster; /* RULES_OPAQUE, RULES_SNIFF; RULES_PASSTHROUGH: `direct`.
+					  RULES_HTTP: NULL, or where every request goes as it
+					  stands, no rules asked (the copies for a mirror); as
+					  long as the rules */
+	const struct cluster *direct;  /* the host's own address, untouched by rules: of the
+					  caller's making, to outlive the exchange */
 	const char *name; /* to outlive the exchange */
 	uint16_t port;
 	const struct in6_addr *address; /* IPv4 as v4-mapped; to outlive the exchange. NULL: not known */
+	const char *source; /* address and port of the program's own socket, as "127.0.0.1:40000" or
+			       "[::1]:40000"; to outlive the exchange. NULL: not known */
 };
 
 /*

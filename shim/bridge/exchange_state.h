@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the parts of an exchange share: exchange.c (head, acquire, next, linger), route.c (route),
- * relay.c (relay and tunnel), answer.c (answers of our own) and deadline.c. Nobody else includes
- * this.
+ * What the parts of an exchange share: exchange.c (head, acquire, next, linger), peek.c (peek),
+ * route.c (route), fault.c (fault), retry.c (backoff), relay.c (relay), tunnel.c (tunnel), answer.c
+ * (answers of our own); timeout.c, deadline.c, resend.c and mirror.c have no step. Nobody else
+ * includes this.
  */
 #ifndef SHIM_BRIDGE_EXCHANGE_STATE_H
 #define SHIM_BRIDGE_EXCHANGE_STATE_H
 
+#include "rules/resilience.h"
 #include "shim/bridge/arena.h"
 #include "shim/bridge/buf.h"
 #include "shim/bridge/exchange.h"
@@ -14,7 +16,9 @@
 #include "shim/bridge/http1.h"
 
 /* The steps, in the order of the picture in exchange.h. */
-#define EXCHANGE_STEPS(X) X(head) X(route) X(acquire) X(relay) X(tunnel) X(answer) X(next) X(linger)
+#define EXCHANGE_STEPS(X)                                                                          \
+	X(peek) X(head) X(route) X(fault) X(acquire) X(backoff) X(relay) X(tunnel) X(answer)       \
+	X(next) X(linger)
 
 enum step_result {
 	STEP_MORE, /* go on at once, with the step that is set now */
@@ -25,6 +29,13 @@ enum step_result {
 /* Times at which something is over. The nearest one is what the timer is set to. */
 enum deadline {
 	DEADLINE_LINGER,
+	DEADLINE_DELAY,	  /* HTTPFaultInjection.delay */
+	DEADLINE_BACKOFF, /* between two attempts */
+	DEADLINE_TRY,	  /* HTTPRetry.perTryTimeout */
+	DEADLINE_REQUEST, /* HTTPRoute.timeout */
+	DEADLINE_DETECTION, /* meshConfig.protocolDetectionTimeout */
+	DEADLINE_IDLE,	    /* connectionPool.tcp.idleTimeout */
+	DEADLINE_DURATION,  /* connectionPool.tcp.maxConnectionDuration */
 	DEADLINES,
 };
 
@@ -42,7 +53,6 @@ struct passing {
 	struct http1_body body;
 	size_t ready; /* to be written */
 	size_t skip;  /* behind them: framing that is not passed on */
-	bool started; /* some of it left the buffer: the message cannot be sent again */
 };
 
 struct exchange {
@@ -66,11 +76,30 @@ struct exchange {
 	const char *method;  /* NUL-terminated */
 	const char *authority; /* as it came */
 	const char *path;    /* origin-form, as it came */
+	uint64_t started;    /* when it came, ms since 1970 */
 	struct verdict verdict;
 	char server_name[256];
+	const char *dynamic; /* see struct acquisition */
+	bool encrypted;	     /* likewise */
 	struct passing sending;
 	size_t head_sent;    /* bytes of up_out */
 	bool send_broken;    /* the destination takes no more; it may have answered, though */
+
+	/* what the rules say of it beside the destination */
+	struct resilience policy;
+	bool delayed;	  /* by a fault: it has no policy */
+	bool clocked;	  /* it is here as a whole: its timeouts run */
+	unsigned attempt; /* retries so far */
+	bool exhausted;	  /* one more was called for, and none was left */
+
+	/* resend.c: its body as far as it was sent, to be sent again */
+	struct buf sent;
+	size_t resent;	/* how much of that the present connection was given */
+	bool sent_lost; /* it is no longer whole */
+
+	/* mirror.c: streams that take a copy; in the arena. NULL: over */
+	struct io **mirrors;
+	size_t n_mirrors;
 
 	/* the upstream connection */
 	bool acquiring;
@@ -90,7 +119,7 @@ struct exchange {
 
 	bool keep;     /* the program's connection lives on after this request */
 	bool down_eof; /* the program will send no more */
-	bool up_eof, down_shut, up_shut; /* tunnel */
+	bool up_eof, down_shut, up_shut, tunnelling; /* tunnel */
 	uint64_t deadlines[DEADLINES]; /* 0: not set */
 	bool down_reset; /* close it hard */
 	bool gone;     /* nobody to answer: end now */
@@ -101,6 +130,21 @@ struct exchange {
  * flag for the log; `body` may be NULL. Returns STEP_MORE, or STEP_DONE (no memory). */
 enum step_result answer_local(struct exchange *x, unsigned status, const char *flag,
 			      const char *body);
+
+/* answer.c: the answer that a redirect or directResponse of the rules gives. */
+enum step_result answer_rules(struct exchange *x, const struct rules_request *request);
+
+/*
+ * header_edit.c: apply the verdict's header operations to x->request, or to the head of a `response`.
+ * Where fields may come to it, its array becomes one of the arena, and *max_fields grows by as much.
+ * Returns 0, or -1: no memory.
+ */
+int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_fields,
+		       bool response) __attribute__((warn_unused_result));
+
+/* answer.c: the answer to a request that a fault aborts. With a gRPC status (else -1) a request of gRPC
+ * is answered in its way, others as if there were none: that is what Envoy does. */
+enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status);
 
 /* answer.c: the answer to a failed acquire(), per istio-semantics 2.6. */
 enum step_result answer_failure(struct exchange *x, enum upstream_failure failure,
@@ -118,6 +162,87 @@ void deadline_clear(struct exchange *x, enum deadline which);
 
 /* deadline.c: it was set, and is over. */
 bool deadline_passed(const struct exchange *x, enum deadline which);
+
+/* fault.c: whether an event of this percentage happens to the request. Draws only if it must. */
+bool fault_strikes(struct exchange *x, double percentage);
+
+/*
+ * timeout.c. HTTPRoute.timeout runs from when the request is here as a whole until the response is,
+ * over all attempts; perTryTimeout from when the attempt has a connection too, until the response
+ * begins. As in Envoy, a request for an upgrade has no end, and so neither.
+ */
+
+/* More of the request's body was looked at, or the request begins. */
+void timeout_request_seen(struct exchange *x);
+
+/* An attempt has a connection. */
+void timeout_connected(struct exchange *x);
+
+/* Nothing of the request is waited for any more, or nothing of an attempt. */
+void timeout_stop(struct exchange *x);
+void timeout_stop_try(struct exchange *x);
+
+/* If one has run out, see to it and return true: the step was changed, or the exchange is over. */
+bool timeout_ran_out(struct exchange *x);
+
+/*
+ * retry.c: whether the policy has another attempt made, now that the last one came to no connection,
+ * broke before its response began (`why`, for the log), or got the response whose head is in
+ * x->response. If so it is set up, in the step `backoff`; else nothing is changed, but for
+ * x->exhausted.
+ */
+bool retry_after_failure(struct exchange *x);
+bool retry_after_reset(struct exchange *x, const char *why);
+bool retry_after_response(struct exchange *x);
+
+/* retry.c: the same for a pooled connection that had died before it could take the request: no
+ * attempt of the policy's, and at once. */
+bool retry_stale(struct exchange *x);
+
+/* retry.c: whether the policy may call for an attempt after some of the request was sent. */
+bool retry_needs_body(const struct exchange *x);
+
+/*
+ * resend.c: the request's body as it was sent, kept within a limit while another attempt is
+ * possible.
+ */
+
+/* Whether the request can be sent again from its start. */
+bool resend_possible(const struct exchange *x);
+
+/* An attempt begins: what was sent before comes first. */
+void resend_rewind(struct exchange *x);
+
+/* What is to be sent before more of the body. */
+static inline size_t resend_left(const struct exchange *x)
+{
+	return buf_len(&x->sent) - x->resent;
+}
+
+/* Send some of that. Results of io_write(). */
+ssize_t resend_write(struct exchange *x);
+
+/* These n bytes were sent for the first time. */
+void resend_keep(struct exchange *x, const char *data, size_t n);
+
+/* It will not be sent again; and the request is over. */
+void resend_give_up(struct exchange *x);
+void resend_release(struct exchange *x);
+
+/* mirror.c: ask for the mirrors of the route, and give them the head. */
+void mirror_start(struct exchange *x);
+
+/* mirror.c: n bytes of the body were sent for the first time, perhaps the last. */
+void mirror_body(struct exchange *x, const char *data, size_t n);
+
+/* mirror.c: break off the copies that are not over. Idempotent. */
+void mirror_drop(struct exchange *x);
+
+/* relay.c: read of the request's body what there is room for, while it cannot be sent. */
+void relay_read_ahead(struct exchange *x);
+
+/* peek.c: end a connection for HTTP whose first byte is that of a TLS handshake. */
+enum step_result peek_refuse_hello(struct exchange *x);
 
 /* exchange.c: room for `length` bytes more in a buffer. Returns 0 or -1 (no memory). */
 int exchange_room(struct buf *buf, size_t length);

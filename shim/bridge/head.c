@@ -83,6 +83,16 @@ static void remove_from(struct http1_head *head, const char *name, size_t from)
 	head->n_fields = kept;
 }
 
+bool head_is_grpc(const struct http1_head *head)
+{
+	static const char type[] = "application/grpc";
+	const size_t n = sizeof(type) - 1;
+	const struct field *field = head_find(head, "content-type", 0);
+
+	return field && field->value_len >= n && ascii_equal_nocase_n(field->value, type, n) &&
+	       (field->value_len == n || field->value[n] == '+');
+}
+
 void head_remove(struct http1_head *head, const char *name)
 {
 	remove_from(head, name, 0);
@@ -92,17 +102,20 @@ int head_set(struct http1_head *head, size_t max_fields, const char *name, const
 {
 	struct field *field = head_find(head, name, 0);
 
-	if (field) {
-		remove_from(head, name, (size_t)(field - head->fields) + 1);
-	} else if (head->n_fields < max_fields) {
-		field = &head->fields[head->n_fields++];
-		field->name = name;
-		field->name_len = (uint32_t)strlen(name);
-	} else {
-		return -1;
-	}
+	if (!field)
+		return head_add(head, max_fields, name, value);
+	remove_from(head, name, (size_t)(field - head->fields) + 1);
 	field->value = value;
 	field->value_len = (uint32_t)strlen(value);
+	return 0;
+}
+
+int head_add(struct http1_head *head, size_t max_fields, const char *name, const char *value)
+{
+	if (head->n_fields == max_fields)
+		return -1;
+	head->fields[head->n_fields++] =
+	    (struct field){name, value, (uint32_t)strlen(name), (uint32_t)strlen(value)};
 	return 0;
 }
 

@@ -25,12 +25,19 @@ size_t head_count(const struct http1_head *head, const char *name);
  * compared case-insensitively. */
 bool head_has_token(const struct http1_head *head, const char *name, const char *token);
 
+/* Whether it is the head of a gRPC request or response: content-type application/grpc or
+ * application/grpc+..., as Envoy tells them. */
+bool head_is_grpc(const struct http1_head *head);
+
 /* Remove all fields of that name. */
 void head_remove(struct http1_head *head, const char *name);
 
 /* Give the first field of that name this value and remove the others; add one at the end if there
  * was none. Returns 0, or -1 if the array of `max_fields` is full. */
 int head_set(struct http1_head *head, size_t max_fields, const char *name, const char *value);
+
+/* Add one at the end. Returns as head_set() does. */
+int head_add(struct http1_head *head, size_t max_fields, const char *name, const char *value);
 
 /*
  * Remove the hop-by-hop fields (RFC 9110 7.6.1): Connection and all that it names, Keep-Alive,

@@ -79,6 +79,9 @@ int http1_parse_response(const char *data, size_t len, bool to_head_request,
 			 struct field *fields, size_t max_fields, struct http1_head *head,
 			 const char **why);
 
+/* The reason phrase of a status code; "Unknown" for those that have none. Static text. */
+const char *http1_reason(unsigned status);
+
 /* The body of one message as it passes by. Opaque but for its size; no allocation. */
 struct http1_body {
 	enum http1_framing framing;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane: the connections to one host that are alike (HTTP or not, one server name), and who waits
- * for one: Envoy's connection pool of a host. So many connections are being made as askers are
- * pending, as far as maxConnections lets them, but for a lane's first, which is always made: else
- * an asker could wait for connections that are not its lane's.
+ * A lane: the connections to one host that are alike (HTTP, TLS of the program's own, or neither; one
+ * server name), and who waits for one: Envoy's connection pool of a host. So many connections are
+ * being made as askers are pending, as far as maxConnections lets them, but for a lane's first,
+ * which is always made: else an asker could wait for connections that are not its lane's.
  *
  * Answers run exchanges, which may ask, cancel and release in turn. So whoever answers keeps what
  * it looks at next (hold() and drop()), and looks anew after every answer. A connection that is
@@ -29,7 +29,7 @@ struct lane_dialing {
 
 struct lane {
 	struct live_host *host; /* held */
-	bool http;
+	bool http, encrypted;
 	unsigned users; /* connections, dialings, askers, and who needs it for a moment */
 	unsigned open, n_dialings, n_pending;
 	struct connection *idle; /* the pool's list */
@@ -58,12 +58,14 @@ static void hold(struct lane *lane)
 }
 
 /* The lane of a host, held. NULL: no memory. */
-static struct lane *lane_get(struct live_host *host, const char *server_name, bool http)
+static struct lane *lane_get(struct live_host *host, const char *server_name, bool http,
+			     bool encrypted)
 {
 	struct lane *lane;
 
 	DL_FOREACH(host->lanes, lane) {
-		if (lane->http == http && !strcmp(lane->server_name, server_name)) {
+		if (lane->http == http && lane->encrypted == encrypted &&
+		    !strcmp(lane->server_name, server_name)) {
 			hold(lane);
 			return lane;
 		}
@@ -73,6 +75,7 @@ static struct lane *lane_get(struct live_host *host, const char *server_name, bo
 		return NULL;
 	strcpy(lane->server_name, server_name);
 	lane->http = http;
+	lane->encrypted = encrypted;
 	lane->host = host;
 	lane->users = 1;
 	host_hold(host);
@@ -156,7 +159,8 @@ static void opened(struct lane_dialing *d, struct connection *connection, size_t
 	struct live_host *host = d->owners[which];
 	struct lane *lane = host == d->lane->host
 				? NULL
-				: lane_get(host, d->lane->server_name, d->lane->http);
+				: lane_get(host, d->lane->server_name, d->lane->http,
+					   d->lane->encrypted);
 
 	if (!lane) {
 		lane = d->lane;
@@ -226,6 +230,7 @@ static int dial(struct lane *lane)
 	    .cluster = &cluster->cluster,
 	    .server_name = lane->server_name,
 	    .http = lane->http,
+	    .encrypted = lane->encrypted,
 	    .addresses = addresses,
 	    .n = n,
 	    .failed = address_failed,
@@ -372,7 +377,7 @@ void lanes_serve_soon(struct live_cluster *cluster)
 void lane_acquire(struct acquiring *a)
 {
 	struct live_cluster *cluster = a->cluster;
-	struct lane *lane = lane_get(a->host, a->server_name, a->http);
+	struct lane *lane = lane_get(a->host, a->server_name, a->http, a->encrypted);
 	struct connection *connection;
 
 	if (!lane) {

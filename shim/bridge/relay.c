@@ -6,8 +6,8 @@
  * know where the message ends. The one exception is a chunked answer to an HTTP/1.0 program, whose
  * framing is taken off.
  *
- * The request head stays in up_out until the response begins, so that a request can be sent again
- * when a pooled connection turns out to have died.
+ * The request head stays in up_out until the request is over, and resend.c keeps the body, so that it
+ * can be sent again.
  */
 #include "shim/bridge/exchange_state.h"
 
@@ -62,21 +62,15 @@ static int passing_look(struct passing *p, struct buf *in, bool strip)
 	return 0;
 }
 
-/* Write them. Results of io_write(). */
-static ssize_t passing_write(struct passing *p, struct buf *in, struct io *out)
+/* n of them were written. */
+static void passing_wrote(struct passing *p, struct buf *in, size_t n)
 {
-	ssize_t n = io_write(out, buf_data(in), p->ready);
-
-	if (n > 0) {
-		p->started = true;
-		p->ready -= (size_t)n;
-		buf_take(in, (size_t)n);
-		if (!p->ready) {
-			buf_take(in, p->skip);
-			p->skip = 0;
-		}
+	p->ready -= n;
+	buf_take(in, n);
+	if (!p->ready) {
+		buf_take(in, p->skip);
+		p->skip = 0;
 	}
-	return n;
 }
 
 /* ---- request ----------------------------------------------------------------------------- */
@@ -102,10 +96,48 @@ static enum pump send_head(struct exchange *x)
 	return PUMP_MOVED;
 }
 
+static enum pump send_body(struct exchange *x)
+{
+	const char *data = buf_data(&x->down_in);
+	bool again = resend_left(x) > 0;
+	ssize_t n = again ? resend_write(x) : io_write(x->up->io, data, x->sending.ready);
+
+	if (wants(n))
+		return PUMP_IDLE;
+	if (n < 0)
+		return send_broken(x);
+	if (!again) {
+		resend_keep(x, data, (size_t)n);
+		passing_wrote(&x->sending, &x->down_in, (size_t)n);
+		mirror_body(x, data, (size_t)n);
+	}
+	spend(x, (size_t)n);
+	return PUMP_MOVED;
+}
+
+void relay_read_ahead(struct exchange *x)
+{
+	struct passing *p = &x->sending;
+
+	/* Only to know when it is here as a whole; what is wrong with it is found when it is sent. */
+	if (!x->policy.timeout && !x->policy.per_try_timeout)
+		return;
+	while (!p->body.done) {
+		ssize_t n = http1_body_feed(&p->body, buf_data(&x->down_in) + p->ready,
+					    buf_len(&x->down_in) - p->ready, NULL, NULL);
+
+		if (n < 0)
+			break;
+		p->ready += (size_t)n;
+		if (!p->body.done && buf_read_from(&x->down_in, x->down, SIZE_MAX) <= 0)
+			break;
+	}
+	timeout_request_seen(x);
+}
+
 static enum pump pump_request(struct exchange *x)
 {
 	struct passing *p = &x->sending;
-	ssize_t n;
 
 	if (x->send_broken)
 		return PUMP_IDLE;
@@ -118,18 +150,12 @@ static enum pump pump_request(struct exchange *x)
 		answer_local(x, 400, "DPE", p->body.why);
 		return PUMP_LEFT;
 	}
-	if (p->ready) {
-		n = passing_write(p, &x->down_in, x->up->io);
-		if (wants(n))
-			return PUMP_IDLE;
-		if (n < 0)
-			return send_broken(x);
-		spend(x, (size_t)n);
-		return PUMP_MOVED;
-	}
+	timeout_request_seen(x);
+	if (p->ready || resend_left(x))
+		return send_body(x);
 	if (p->body.done)
 		return PUMP_IDLE;
-	n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
+	ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
 	if (wants(n))
 		return PUMP_IDLE;
 	if (n == IO_EOF && x->have_response) {
@@ -143,38 +169,24 @@ static enum pump pump_request(struct exchange *x)
 
 /* ---- response head ----------------------------------------------------------------------- */
 
-/* Methods that may be sent again when nobody knows what became of the first (RFC 9110 9.2.2). */
-static bool idempotent(const char *method)
-{
-	static const char *const list[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
-
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
-		if (!strcmp(method, list[i]))
-			return true;
-	return false;
-}
-
 /* The connection ended before the response began. */
 static enum pump upstream_died(struct exchange *x, const char *why)
 {
-	bool again = x->up->reused && !x->responding && !x->sending.started &&
-		     (idempotent(x->method) || !x->head_sent);
-
-	log_debug("%s: %s%s", x->verdict.destination, why, again ? ", trying a fresh one" : "");
-	if (again) {
-		exchange_release(x, false, true);
-		x->want_fresh = true;
-		x->step = &step_acquire;
+	log_debug("%s: %s", x->verdict.destination, why);
+	if (retry_stale(x))
 		return PUMP_LEFT;
-	}
-	answer_reset(x, 503, "UC", "connection termination", NULL);
+	x->ops->report(x, x->up, OUTCOME_RESET);
+	if (!retry_after_reset(x, why))
+		answer_reset(x, 503, "UC", "connection termination", NULL);
 	return PUMP_LEFT;
 }
 
 static enum pump protocol_error(struct exchange *x, const char *why)
 {
 	log_info("%s: malformed response: %s", x->verdict.destination, why);
-	answer_reset(x, 502, "UPE", "protocol error", NULL);
+	x->ops->report(x, x->up, OUTCOME_RESET);
+	if (!retry_after_reset(x, "malformed response"))
+		answer_reset(x, 502, "UPE", "protocol error", NULL);
 	return PUMP_LEFT;
 }
 
@@ -186,6 +198,8 @@ static int write_response_head(struct exchange *x, size_t max_fields)
 	int failed = 0;
 
 	head_strip_hop_by_hop(head, head->status == 101 || head->upgrade);
+	if ((final || head->status == 101) && exchange_edit_head(x, head, &max_fields, true) < 0)
+		return -1;
 	if (final && x->request.minor == 0) { /* which knows no transfer codings */
 		head_remove(head, "transfer-encoding");
 		head_remove(head, "trailer");
@@ -228,7 +242,13 @@ static enum pump begin_response(struct exchange *x, size_t max_fields)
 			return break_off(x);
 		return PUMP_MOVED;
 	}
+	x->ops->report(x, x->up, head->status);
+	if (retry_after_response(x))
+		return PUMP_LEFT;
 	x->have_response = true;
+	timeout_stop_try(x);
+	if (!resend_left(x))
+		resend_release(x);
 	x->up_keep = head->keep_alive && head->framing != HTTP1_UNTIL_CLOSE;
 	if (head->framing == HTTP1_UNTIL_CLOSE ||
 	    (head->framing == HTTP1_CHUNKED && x->request.minor == 0))
@@ -324,11 +344,12 @@ static enum pump pump_response(struct exchange *x)
 		return break_off(x);
 	}
 	if (p->ready) {
-		n = passing_write(p, &x->up_in, x->down);
+		n = io_write(x->down, buf_data(&x->up_in), p->ready);
 		if (wants(n))
 			return PUMP_IDLE;
 		if (n < 0)
 			return break_off(x);
+		passing_wrote(p, &x->up_in, (size_t)n);
 		spend(x, (size_t)n);
 		return PUMP_MOVED;
 	}
@@ -344,6 +365,8 @@ static enum pump pump_response(struct exchange *x)
 
 static enum step_result run_relay(struct exchange *x)
 {
+	if (timeout_ran_out(x))
+		return x->gone ? STEP_DONE : STEP_MORE;
 	while (x->budget) {
 		enum pump sent = pump_request(x);
 
@@ -359,65 +382,3 @@ static enum step_result run_relay(struct exchange *x)
 }
 
 const struct step step_relay = {"relay", run_relay};
-
-/* ---- tunnel ------------------------------------------------------------------------------ */
-
-/* One direction of opaque bytes. Returns 1: something moved, 0: nothing can, -1: broken. */
-static int pump_bytes(struct exchange *x, struct io *from, struct buf *buf, struct io *to,
-		      bool *eof, bool *shut)
-{
-	ssize_t n;
-
-	if (buf_len(buf)) {
-		n = buf_write_to(buf, to);
-		if (n > 0)
-			spend(x, (size_t)n);
-		return wants(n) ? 0 : n < 0 ? -1 : 1;
-	}
-	if (*eof) {
-		if (*shut)
-			return 0;
-		n = io_shutdown(to);
-		if (wants(n))
-			return 0;
-		*shut = true;
-		return n < 0 ? -1 : 1;
-	}
-	n = buf_read_from(buf, from, SIZE_MAX);
-	if (wants(n))
-		return 0;
-	*eof = n == IO_EOF;
-	return n < 0 ? -1 : 1;
-}
-
-static enum step_result run_tunnel(struct exchange *x)
-{
-	while (x->budget) {
-		int moved = 0;
-
-		if (buf_len(&x->down_out)) { /* the head of a 101 */
-			ssize_t n = buf_write_to(&x->down_out, x->down);
-
-			if (wants(n))
-				return STEP_WAIT;
-			if (n < 0)
-				return exchange_break(x);
-			continue;
-		}
-		int up = pump_bytes(x, x->down, &x->down_in, x->up->io, &x->down_eof, &x->up_shut);
-		int down = pump_bytes(x, x->up->io, &x->up_in, x->down, &x->up_eof, &x->down_shut);
-		moved = up > 0 || down > 0;
-		if (up < 0 || down < 0)
-			return exchange_break(x);
-		if (x->up_shut && x->down_shut) {
-			/* Gently: what the kernel still has to send is not to be thrown away. */
-			exchange_release(x, false, false);
-			return STEP_DONE;
-		}
-		if (!moved)
-			return STEP_WAIT;
-	}
-	return STEP_MORE;
-}
-
-const struct step step_tunnel = {"tunnel", run_tunnel};

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "rules/ascii.h"
 #include "shim/log.h"
@@ -97,23 +98,50 @@ static int rewrite_request(struct exchange *x, const char *target)
 {
 	const struct verdict *v = &x->verdict;
 
-	x->request.target = target;
-	x->request.target_len = (uint32_t)strlen(target);
 	if (x->request.minor == 0)
 		head_remove(&x->request, "expect"); /* RFC 9110 10.1.1 */
 	head_strip_hop_by_hop(&x->request, x->request.upgrade && x->request.minor >= 1);
-	if (head_set(&x->request, x->max_fields, "Host",
+	if (exchange_edit_head(x, &x->request, &x->max_fields, false) < 0 ||
+	    head_set(&x->request, x->max_fields, "Host",
 		     v->authority ? v->authority : x->authority) < 0)
 		return -1;
+	x->request.target = target;
+	x->request.target_len = (uint32_t)strlen(target);
 	buf_take(&x->up_out, buf_len(&x->up_out));
 	if (exchange_room(&x->up_out, head_length(&x->request)) < 0)
 		return -1;
 	return head_write(&x->request, &x->up_out) < 0 ? -1 : 0;
 }
 
+/* The wall clock, in ms. */
+static uint64_t now_ms(void)
+{
+	struct timespec now = {0};
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void ask_rules(struct exchange *x, struct rules_request *request)
+{
+	if (x->target.cluster) { /* they were asked about the original of this copy */
+		x->verdict.action = RULES_ROUTE;
+		x->verdict.cluster = x->target.cluster;
+		x->verdict.destination = x->target.cluster->host;
+		return;
+	}
+	request->random = x->ops->random(x);
+	rules_match(x->target.rules, request, &x->verdict);
+	if (x->verdict.regex_limit)
+		log_warn("%s: a regular expression takes too long on the path \"%.200s\" and counts "
+			 "as no match", x->target.name, x->path);
+}
+
 static enum step_result run_route(struct exchange *x)
 {
 	const char *why, *target;
+
+	x->started = now_ms();
 
 	x->method = arena_strndup(&x->arena, x->request.method, x->request.method_len);
 	if (!x->method)
@@ -133,32 +161,28 @@ static enum step_result run_route(struct exchange *x)
 	    .port = x->target.port,
 	    .fields = x->request.fields,
 	    .n_fields = x->request.n_fields,
-	    .random = x->ops->random(x),
 	};
-	rules_match(x->target.rules, &request, &x->verdict);
-	if (x->verdict.regex_limit)
-		log_warn("%s: a regular expression takes too long on the path \"%.200s\" and counts "
-			 "as no match", x->target.name, x->path);
+	ask_rules(x, &request);
 	switch (x->verdict.action) {
 	case RULES_ROUTE:
 		break;
 	case RULES_NO_ROUTE:
 		return answer_local(x, 404, "NR", NULL);
-	case RULES_NO_CLUSTER:
-		return answer_local(x, 503, "NC", NULL);
+	case RULES_NO_CLUSTER: /* which a fault comes before */
+		x->step = &step_fault;
+		return STEP_MORE;
 	case RULES_REQUEST_BLOCKED:
 	case RULES_REQUEST_DIRECT:
 		return answer_local(x, 502, "NR", NULL);
 	case RULES_REDIRECT:
 	case RULES_DIRECT_RESPONSE:
-		/* Rules that have these are refused when they are loaded (rules_gaps()). */
-		return answer_local(x, 500, "-", NULL);
+		return answer_rules(x, &request);
 	}
 	if (rules_server_name(x->verdict.cluster,
 			      x->verdict.authority ? x->verdict.authority : x->authority,
 			      x->server_name, sizeof(x->server_name)) < 0)
 		return answer_bad_request(x, 400, "Host is too long");
-	target = rewritten_target(x);
+	target = x->target.cluster ? x->path : rewritten_target(x);
 	if (!target)
 		return answer_local(x, 500, "-", "the request target cannot be rewritten");
 	if (rewrite_request(x, target) < 0)
@@ -166,7 +190,7 @@ static enum step_result run_route(struct exchange *x)
 	log_debug("%s:%u %s %s -> %s:%u as %s", x->target.name, (unsigned)x->target.port,
 		  x->method, x->path, x->verdict.cluster->host,
 		  (unsigned)x->verdict.cluster->port, x->server_name);
-	x->step = &step_acquire;
+	x->step = &step_fault;
 	return STEP_MORE;
 }
 

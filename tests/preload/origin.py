@@ -37,10 +37,10 @@ class Nginx:
     The sockets are made here and inherited by nginx (its way of replacing a running binary), so
     that no port can be lost between choosing and listening, and connections wait from the start.
     (With `master_process off` nginx does not survive that.)
-    `locations` is put into both servers, `tls` into the TLS one.
+    `locations` is put into both servers, `tls` into the TLS one, which speaks `protocols`.
     """
 
-    def __init__(self, t, cert='host', locations=None, tls=''):
+    def __init__(self, t, cert='host', locations=None, tls='', protocols='TLSv1.2 TLSv1.3'):
         self.t = t
         t.n_files += 1
         self.prefix = t.dir / f'nginx{t.n_files}'
@@ -79,7 +79,7 @@ class Nginx:
                     root html;
                     ssl_certificate {t.pki.cert(cert)};
                     ssl_certificate_key {t.pki.key(cert)};
-                    ssl_protocols TLSv1.2 TLSv1.3;
+                    ssl_protocols {protocols};
                     {tls}
                     {locations}
                 }}
@@ -95,15 +95,16 @@ class Nginx:
         for s in sockets:
             s.close()
 
-    def _lines(self):
+    def seen(self):
+        """The requests that it has logged so far."""
         with open(self.access, errors='replace') as log:
             return [Line(text) for text in log if text.endswith('\n')]
 
     def lines(self, count):
         """Exactly `count` requests: wait for so many, then stop, and see that no more came."""
-        self.t.wait_for(lambda: len(self._lines()) >= count, f'{count} requests at the origin')
+        self.t.wait_for(lambda: len(self.seen()) >= count, f'{count} requests at the origin')
         self.stop()
-        lines = self._lines()
+        lines = self.seen()
         self.t.equal(len(lines), count, f'number of requests at the origin, {lines}')
         return lines
 

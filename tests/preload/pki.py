@@ -18,6 +18,10 @@ class Pki:
     client    a client's, by ca
     local     for localhost and 127.0.0.1, by ca
     secure    for secure.example and 127.0.0.1, by ca
+    address   for 127.0.0.1 and ::1 and no name, by ca
+    revoked   for raw.githubusercontent.com, by ca, in its list pki.crl
+    late      a client's, by ca, until yesterday
+    foreign   a client's, by an authority that nobody trusts
     """
 
     def __init__(self, directory):
@@ -32,6 +36,12 @@ class Pki:
         self._leaf('client', 'ca', 'DNS:client.example', usage='clientAuth')
         self._leaf('local', 'ca', 'DNS:localhost,IP:127.0.0.1')
         self._leaf('secure', 'ca', 'DNS:secure.example,IP:127.0.0.1')
+        self._leaf('address', 'ca', 'IP:127.0.0.1,IP:::1')
+        self._leaf('revoked', 'ca', f'DNS:{HOST}')
+        self._leaf('late', 'ca', 'DNS:client.example', days=-1, usage='clientAuth')
+        self._leaf('foreign', 'stranger', 'DNS:client.example', usage='clientAuth')
+        self.crl = self.dir / 'ca.crl'
+        self._revoke('revoked')
 
     def cert(self, name):
         return self.dir / f'{name}.pem'
@@ -51,7 +61,7 @@ class Pki:
         self._openssl('req', '-x509', *self._new_key(name), '-days', 2,
                       '-subj', f'/CN=meshshim test {name}', '-out', self.cert(name),
                       '-addext', 'basicConstraints=critical,CA:TRUE',
-                      '-addext', 'keyUsage=critical,keyCertSign')
+                      '-addext', 'keyUsage=critical,keyCertSign,cRLSign')
 
     def _leaf(self, name, issuer, names, days=2, usage='serverAuth'):
         request, extensions = self.dir / f'{name}.csr', self.dir / f'{name}.ext'
@@ -63,3 +73,13 @@ class Pki:
                       '-CAkey', self.key(issuer), '-CAcreateserial', '-extfile', extensions,
                       '-out', self.cert(name))
         self.key(name).chmod(0o644)
+
+    def _revoke(self, name):
+        """Make ca's list of revoked certificates, with this one in it."""
+        index, config = self.dir / 'index', self.dir / 'ca.cnf'
+        index.touch()
+        config.write_text(f'[ca]\ndefault_ca=ours\n[ours]\ndatabase={index}\n'
+                          'default_md=sha256\ndefault_crl_days=2\n')
+        authority = ('-config', config, '-cert', self.cert('ca'), '-keyfile', self.key('ca'))
+        self._openssl('ca', *authority, '-revoke', self.cert(name))
+        self._openssl('ca', *authority, '-gencrl', '-out', self.crl)

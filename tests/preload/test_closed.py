@@ -91,10 +91,8 @@ def broken_meaning(t):
 def not_carried_out(t):
     """Valid rules of which the bridge would leave a part undone are refused by name."""
     text = ('serviceEntries = ( { name = "a"; hosts = [ "a.example.com" ]; resolution = "DNS";\n'
-            '  ports = ( { number = 80; name = "http"; protocol = "HTTP"; } ); } );\n'
-            'virtualServices = ( { name = "v"; hosts = [ "v" ]; http = ( {\n'
-            '  timeout = "1s"; route = ( { destination = { host = "a.example.com"; }; } ); } ); } );\n')
-    closed(t, t.rules(text, 'gap.cfg'), 'gap.cfg:4: HTTPRoute.timeout is not carried out')
+            '  ports = ( { number = 80; name = "http"; protocol = "HTTP2"; } ); } );\n')
+    closed(t, t.rules(text, 'gap.cfg'), 'gap.cfg:2: ServicePort.protocol HTTP2 is not carried out')
 
 
 @harness.test()

@@ -413,7 +413,15 @@ OUT
 expect "--strict, infos only" 0 -q --strict canonical.infos.cfg </dev/null
 expect "JSON of infos" 0 --format json canonical.infos.cfg <<'OUT'
 [
-  { "file": "canonical.infos.cfg", "line": 8, "severity": "info", "code": null, "resource": "VirtualService web", "message": "HTTPRoute.directResponse is not carried out by libmeshshim.so of this version, which refuses these rules" }
+  { "file": "canonical.infos.cfg", "line": 8, "severity": "info", "code": null, "resource": "ServiceEntry a", "message": "ServicePort.protocol HTTP2 is not carried out by libmeshshim.so of this version, which refuses these rules" }
+]
+OUT
+expect "commands that the bridge does not know" 0 --format json gaps.header-command.cfg <<'OUT'
+[
+  { "file": "gaps.header-command.cfg", "line": 7, "severity": "info", "code": null, "resource": "VirtualService web", "message": "Header.value %DYNAMIC_METADATA(a:b)% is not carried out by libmeshshim.so of this version, which refuses these rules" },
+  { "file": "gaps.header-command.cfg", "line": 8, "severity": "info", "code": null, "resource": "VirtualService web", "message": "Header.value %REQ% is not carried out by libmeshshim.so of this version, which refuses these rules" },
+  { "file": "gaps.header-command.cfg", "line": 8, "severity": "info", "code": null, "resource": "VirtualService web", "message": "Header.value %START_TIME(%s)% is not carried out by libmeshshim.so of this version, which refuses these rules" },
+  { "file": "gaps.header-command.cfg", "line": 8, "severity": "info", "code": null, "resource": "VirtualService web", "message": "Header.value %PROTOCOL(x)% is not carried out by libmeshshim.so of this version, which refuses these rules" }
 ]
 OUT
 expect "JSON with a code" 1 -q --format json split.routes.cfg <<'OUT'

@@ -50,6 +50,49 @@ static void add_line(struct part *part, char *line)
 	}
 }
 
+static void put(struct part *part, const void *bytes, size_t n)
+{
+	part->text = realloc(part->text, part->len + n);
+	memcpy(part->text + part->len, bytes, n);
+	part->len += n;
+}
+
+/* A ClientHello for a name ("-": without one) in records of at most `size` bytes. */
+static void add_hello(struct part *part, const char *name, size_t size)
+{
+	unsigned char hello[512] = {1, 0, 0, 0, 3, 3};
+	size_t len = strlen(name), n = 4 + 2 + 32;
+
+	memset(hello + 6, 'r', 32);
+	memcpy(hello + n, "\0\0\4\x13\1\xc0\x2f\1\0\0\0", 11); /* two cipher suites */
+	n += 9;
+	size_t extensions = n;
+	n += 2;
+	memcpy(hello + n, "\0\x2b\0\3\2\3\4", 7); /* supported_versions */
+	n += 7;
+	if (strcmp(name, "-")) {
+		const unsigned char head[] = {0, 0, 0, (unsigned char)(len + 5),
+					      0, (unsigned char)(len + 3), 0, 0,
+					      (unsigned char)len};
+
+		memcpy(hello + n, head, sizeof(head));
+		memcpy(hello + n + sizeof(head), name, len);
+		n += sizeof(head) + len;
+	}
+	hello[extensions] = (unsigned char)((n - extensions - 2) >> 8);
+	hello[extensions + 1] = (unsigned char)(n - extensions - 2);
+	hello[2] = (unsigned char)((n - 4) >> 8);
+	hello[3] = (unsigned char)(n - 4);
+	for (size_t done = 0; done < n; done += size) {
+		size_t piece = n - done < size ? n - done : size;
+		const unsigned char head[] = {22, 3, 1, (unsigned char)(piece >> 8),
+					      (unsigned char)piece};
+
+		put(part, head, sizeof(head));
+		put(part, hello + done, piece);
+	}
+}
+
 /* Rules have escapes of their own. */
 static void add_verbatim(struct part *part, const char *line)
 {
@@ -84,6 +127,12 @@ void script_load(struct script *script, const char *file)
 				{
 				ck_assert_int_lt(part->n_words, 12);
 				snprintf(part->words[part->n_words++], 128, "%s", w);
+			}
+			if (part->n_words > 2 && !strcmp(part->words[1], "hello")) {
+				add_hello(part, part->words[2], part->n_words > 3 ?
+					  strtoul(part->words[3], NULL, 10) : 512);
+				if (part->len > script->longest)
+					script->longest = part->len;
 			}
 		} else if (part && !strcmp(part->words[0], "rules")) {
 			add_verbatim(part, line);

@@ -65,7 +65,7 @@ static struct io *op_mirror(struct exchange *exchange, const struct cluster *clu
 	s->n_copies++;
 	copy->cluster = cluster;
 	snprintf(copy->server_name, sizeof(copy->server_name), "%s", server_name);
-	memory_io_pair(ends, 65536);
+	memory_io_pair(ends, s->mirror_room ? s->mirror_room : 65536);
 	copy->stream = ends[0];
 	return copy->up = ends[1];
 }

@@ -48,7 +48,9 @@ struct stage {
 	bool unseen, no_retry;
 	struct copy copies[MIRRORS];
 	int n_copies;
+	size_t mirror_room; /* bytes that one holds; 0: 65536 */
 	struct in6_addr address;
+	struct cluster direct; /* past the rules */
 };
 
 #define stage_fail(s, ...)                                                                         \

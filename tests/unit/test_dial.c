@@ -111,11 +111,12 @@ static struct sockaddr_storage silent_address(void)
 	return address;
 }
 
-static struct dialing *start(const struct sockaddr_storage *addresses, size_t n, bool http)
+static struct dialing *start(const struct sockaddr_storage *addresses, size_t n, bool encrypted)
 {
 	const struct dial_wish wish = {.cluster = &cluster,
 				       .server_name = "origin.example",
-				       .http = http,
+				       .http = !encrypted,
+				       .encrypted = encrypted,
 				       .addresses = addresses,
 				       .n = n,
 				       .failed = failed,
@@ -132,7 +133,7 @@ static struct dialing *start(const struct sockaddr_storage *addresses, size_t n,
 
 static void dial(const struct sockaddr_storage *addresses, size_t n)
 {
-	start(addresses, n, true);
+	start(addresses, n, false);
 	while (!outcome.calls)
 		loop_turn(&loop, -1);
 	ck_assert_int_eq(outcome.calls, 1);
@@ -245,9 +246,8 @@ START_TEST(no_double_encryption)
 {
 	struct sockaddr_storage address = at(port);
 
-	cluster.protocol = PROTOCOL_TLS;
 	cluster.tls.mode = TLS_MODE_SIMPLE;
-	start(&address, 1, false);
+	start(&address, 1, true);
 	while (!outcome.calls)
 		loop_turn(&loop, -1); /* without a handshake, which nobody would answer */
 	ck_assert_ptr_nonnull(outcome.connection);
@@ -320,9 +320,9 @@ START_TEST(cancelled)
 {
 	struct sockaddr_storage address = at(port);
 
-	dial_cancel(start(&address, 1, true)); /* not begun */
+	dial_cancel(start(&address, 1, false)); /* not begun */
 	loop_turn(&loop, 0);
-	struct dialing *d = start(&address, 1, true);
+	struct dialing *d = start(&address, 1, false);
 	loop_turn(&loop, 0); /* connecting */
 	if (!outcome.calls)
 		dial_cancel(d);

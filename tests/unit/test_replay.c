@@ -42,44 +42,60 @@ static struct rules *load(struct stage *s, const char *file)
 	return rules;
 }
 
-/* rules NAME: a file; rules alone: the text below */
+/* rules [NAME]: a file, or the text below, or both */
 static void do_rules(struct stage *s)
 {
-	char dir[] = "/tmp/replay-XXXXXX", file[64];
+	char dir[] = "/tmp/replay-XXXXXX", file[64], paths[512];
+	bool named = s->part->n_words > 1;
 
 	rules_unref(s->rules);
-	if (s->part->n_words > 1) {
-		char named[256];
-
-		snprintf(named, sizeof(named), REPLAYS "/%s.cfg", word(s, 1));
-		s->rules = load(s, named);
+	snprintf(paths, sizeof(paths), REPLAYS "/%s.cfg", word(s, 1));
+	if (named && !s->part->len) {
+		s->rules = load(s, paths);
 		return;
 	}
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(file, sizeof(file), "%s/rules.cfg", dir);
+	snprintf(paths + (named ? strlen(paths) : 0), 128, "%s%s", named ? ":" : "", file);
 	FILE *out = fopen(file, "w");
 	ck_assert_ptr_nonnull(out);
 	fwrite(s->part->text, 1, s->part->len, out);
 	fclose(out);
-	s->rules = load(s, file);
+	s->rules = load(s, paths);
 	unlink(file);
 	rmdir(dir);
 }
 
-/* dial NAME PORT [ADDRESS]: the program connects */
+/* dial NAME PORT [ADDRESS]: the program connects; dial-cluster NAME PORT: requests for a mirror's
+ * cluster are to come */
 static void do_dial(struct stage *s)
 {
 	struct io *ends[2];
 	uint16_t port = (uint16_t)atoi(word(s, 2));
-	struct exchange_target target = {.name = word(s, 1), .port = port, .address = &s->address};
+	struct exchange_target target = {.name = word(s, 1),
+					 .port = port,
+					 .address = &s->address,
+					 .direct = &s->direct,
+					 .source = "127.0.0.1:40000"};
 
 	if (!s->rules)
 		s->rules = load(s, REPLAYS "/mesh.cfg");
 	inet_pton(AF_INET6, s->part->n_words > 3 ? word(s, 3) : "::ffff:240.240.0.1", &s->address);
 	target.rules = rules_ref(s->rules);
 	target.kind = rules_connect(s->rules, target.name, port, &target.cluster);
-	if (target.kind == RULES_BLOCKED || target.kind == RULES_PASSTHROUGH)
+	s->direct = (struct cluster){.host = "(direct)", .port = port, .id = ""};
+	if (target.kind == RULES_PASSTHROUGH)
+		target.cluster = &s->direct;
+	if (target.kind == RULES_BLOCKED)
 		stage_fail(s, "not a registry port");
+	if (!strcmp(word(s, 0), "dial-cluster")) {
+		struct rules_request request = {.method = "GET", .authority = target.name,
+						.path = "/", .port = port};
+		struct verdict verdict;
+
+		rules_match(s->rules, &request, &verdict);
+		target.cluster = verdict.cluster;
+	}
 	memory_io_pair(ends, 65536);
 	s->program = ends[0];
 	s->down = ends[1];
@@ -102,16 +118,17 @@ static void describe_wish(const struct stage *s, char *out, size_t size)
 	if (wish->dynamic)
 		n += snprintf(out + n, size - (size_t)n, " to=%s", s->dynamic);
 	if (wish->hashed)
-		snprintf(out + n, size - (size_t)n, " hashed");
+		n += snprintf(out + n, size - (size_t)n, " hashed");
+	if (wish->encrypted)
+		snprintf(out + n, size - (size_t)n, " encrypted");
 }
 
 /*
- * connect HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed] [reused]: the exchange
- * has asked for this connection; it gets it
+ * asks HOST[/SUBSET] PORT NAME [fresh] [retry] [other] [to=NAME] [hashed] [encrypted]: the exchange
+ * has asked for this connection. Returns whether there is the word "reused" too.
  */
-static void do_connect(struct stage *s)
+static bool do_asks(struct stage *s)
 {
-	struct io *ends[2];
 	bool reused = false;
 	char asked[1024], expected[1024] = "";
 
@@ -129,6 +146,15 @@ static void do_connect(struct stage *s)
 	describe_wish(s, asked, sizeof(asked));
 	if (strcmp(asked, expected))
 		stage_fail(s, "asked for %.300s", asked);
+	return reused;
+}
+
+/* connect ... [reused]: it has asked for this connection, and gets it */
+static void do_connect(struct stage *s)
+{
+	struct io *ends[2];
+	bool reused = do_asks(s);
+
 	s->acquiring = s->released = false;
 	io_close(s->server, false);
 	memory_io_pair(ends, 65536);
@@ -259,7 +285,7 @@ static void do_part(struct stage *s)
 
 	if (!strcmp(verb, "rules"))
 		do_rules(s);
-	else if (!strcmp(verb, "dial"))
+	else if (!strcmp(verb, "dial") || !strcmp(verb, "dial-cluster"))
 		do_dial(s);
 	else if (!strcmp(verb, "client"))
 		stage_feed(s, s->program, p->text, p->len);
@@ -271,6 +297,8 @@ static void do_part(struct stage *s)
 		stage_expect(s, s->program, p->text, p->len);
 	else if (!strcmp(verb, "connect"))
 		do_connect(s);
+	else if (!strcmp(verb, "asks"))
+		do_asks(s);
 	else if (!strcmp(verb, "fail"))
 		do_fail(s);
 	else if (!strcmp(verb, "released"))
@@ -294,6 +322,8 @@ static void do_part(struct stage *s)
 		do_random(s);
 	else if (!strcmp(verb, "mirror"))
 		do_mirror(s);
+	else if (!strcmp(verb, "mirror-room"))
+		s->mirror_room = (size_t)atoi(word(s, 1));
 	else if (!strcmp(verb, "no-mirror")) {
 		if (s->n_copies)
 			stage_fail(s, "a mirror was asked for");

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Header operations at run time (istio-semantics 1.2): rules/ says which and in which order, the
+ * bridge applies them to a head of its own.
+ *
+ * Setting replaces the value of the first field of that name, where it stands, and drops the others.
+ * As in Envoy, an operation whose value comes out empty is not carried out. Host, and what says how
+ * a message is framed, is never among the operations (rules_header_edits()).
+ */
+#include <string.h>
+
+#include "shim/bridge/exchange_state.h"
+#include "shim/bridge/format.h"
+
+struct edits {
+	struct exchange *x;
+	struct http1_head *head;
+	size_t max_fields;
+	struct format_source source;
+	size_t added; /* by the first round, which only counts */
+	bool failed;
+};
+
+static void count(void *context, enum header_edit edit, const char *name, const char *value)
+{
+	(void)name;
+	(void)value;
+	((struct edits *)context)->added += edit != HEADER_REMOVE;
+}
+
+static void apply(void *context, enum header_edit edit, const char *name, const char *value)
+{
+	struct edits *edits = context;
+
+	if (edit == HEADER_REMOVE) {
+		head_remove(edits->head, name);
+		return;
+	}
+	value = format_value(&edits->x->arena, value, &edits->source);
+	if (!value) {
+		edits->failed = true;
+		return;
+	}
+	if (!*value)
+		return;
+	int result = edit == HEADER_SET ? head_set(edits->head, edits->max_fields, name, value)
+					: head_add(edits->head, edits->max_fields, name, value);
+	if (result < 0)
+		edits->failed = true;
+}
+
+int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_fields,
+		       bool response)
+{
+	struct edits edits = {
+	    .x = x,
+	    .head = head,
+	    .source = {
+		.request = &x->request,
+		.response = response ? head : NULL,
+		.authority = x->authority,
+		.path = x->path,
+		.source = x->target.source,
+		.dialled = x->target.address,
+		.port = x->target.port,
+		.cluster = x->verdict.cluster,
+		.started = x->started,
+	    },
+	};
+
+	rules_header_edits(&x->verdict, response, count, &edits);
+	if (edits.added) {
+		size_t n = *max_fields + edits.added;
+		struct field *fields = arena_alloc(&x->arena, n * sizeof(*fields));
+
+		if (!fields)
+			return -1;
+		if (head->n_fields)
+			memcpy(fields, head->fields, head->n_fields * sizeof(*fields));
+		head->fields = fields;
+		*max_fields = n;
+	}
+	edits.max_fields = *max_fields;
+	rules_header_edits(&x->verdict, response, apply, &edits);
+	return edits.failed ? -1 : 0;
+}
