@@ -22,6 +22,7 @@
 #define LINGER_MS   5000
 
 #define TLS_HANDSHAKE 22 /* how TLS begins (RFC 8446 5.1), and HTTP cannot */
+#define HEAD_TOO_LONG "the head of the request is longer than 65536 bytes"
 
 /* Room for fields that are added: Host, Connection. */
 #define SPARE_FIELDS 4
@@ -87,11 +88,11 @@ static void request_reset(struct exchange *x)
 	timeout_stop(x);
 	x->scanned = x->up_scanned = x->head_sent = 0;
 	x->interim = x->attempt = 0;
-	x->method = x->authority = x->path = NULL;
+	x->method = x->authority = x->path = x->dynamic = NULL;
+	memset(&x->hash, 0, sizeof(x->hash));
 	x->send_broken = x->failed = x->responding = x->have_response = false;
 	x->up_keep = x->keep = x->want_fresh = false;
 	x->delayed = x->clocked = x->exhausted = x->sent_lost = false;
-	x->dynamic = NULL;
 	buf_take(&x->up_out, buf_len(&x->up_out));
 	buf_take(&x->up_in, buf_len(&x->up_in));
 }
@@ -115,7 +116,7 @@ static enum step_result parse_head(struct exchange *x, size_t length)
 	case 0:
 		break;
 	case -431:
-		return answer_bad_request(x, 431, NULL);
+		return answer_bad_request(x, 431, "more than 1024 header fields");
 	case -505:
 		return answer_bad_request(x, 505, "meshshim speaks HTTP/1.0 and HTTP/1.1 only");
 	default:
@@ -142,11 +143,11 @@ static enum step_result run_head(struct exchange *x)
 		if (length < 0)
 			return answer_bad_request(x, 400, why);
 		if (length > HTTP1_HEAD_MAX)
-			return answer_bad_request(x, 431, NULL);
+			return answer_bad_request(x, 431, HEAD_TOO_LONG);
 		if (length > 0)
 			return parse_head(x, (size_t)length);
 		if (buf_len(&x->down_in) >= HTTP1_HEAD_MAX)
-			return answer_bad_request(x, 431, NULL);
+			return answer_bad_request(x, 431, HEAD_TOO_LONG);
 		if (!buf_room(&x->down_in) && buf_grow(&x->down_in, HTTP1_HEAD_MAX) < 0)
 			return exchange_break(x);
 		ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
@@ -177,6 +178,8 @@ static enum step_result run_acquire(struct exchange *x)
 		    .fresh = x->want_fresh,
 		    .attempt = x->attempt,
 		    .other_host = x->attempt && x->policy.other_host,
+		    .hashed = x->hash.hashed,
+		    .hash = x->hash.hash,
 		};
 
 		x->acquiring = true;

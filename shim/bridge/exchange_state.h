@@ -12,6 +12,7 @@
 #include "shim/bridge/arena.h"
 #include "shim/bridge/buf.h"
 #include "shim/bridge/exchange.h"
+#include "shim/bridge/hash_policy.h"
 #include "shim/bridge/head.h"
 #include "shim/bridge/http1.h"
 
@@ -81,6 +82,7 @@ struct exchange {
 	char server_name[256];
 	const char *dynamic; /* see struct acquisition */
 	bool encrypted;	     /* likewise */
+	struct hash_policy hash;
 	struct passing sending;
 	size_t head_sent;    /* bytes of up_out */
 	bool send_broken;    /* the destination takes no more; it may have answered, though */
@@ -133,6 +135,11 @@ enum step_result answer_local(struct exchange *x, unsigned status, const char *f
 
 /* answer.c: the answer that a redirect or directResponse of the rules gives. */
 enum step_result answer_rules(struct exchange *x, const struct rules_request *request);
+
+/* header_edit.c: what becomes of a final response on its way to the program: the verdict's operations,
+ * and the cookie that consistentHash made up. Results and max_fields as in exchange_edit_head(). */
+int exchange_edit_response(struct exchange *x, struct http1_head *head, size_t *max_fields)
+    __attribute__((warn_unused_result));
 
 /*
  * header_edit.c: apply the verdict's header operations to x->request, or to the head of a `response`.

@@ -134,7 +134,8 @@ static bool connection_names(const struct http1_head *head, const struct field *
 	/* Where a message goes and where it ends is not for Connection to take away, nor are the
 	 * fields that head_strip_hop_by_hop() judges by itself. */
 	static const char *const beyond_it[] = {
-	    "Connection", "Content-Length", "Host", "Trailer", "Transfer-Encoding", "Upgrade",
+	    "Connection", "Content-Length",    "Host",	  "TE",
+	    "Trailer",	  "Transfer-Encoding", "Upgrade",
 	};
 
 	if (IN_LIST(field, beyond_it))
@@ -146,11 +147,23 @@ static bool connection_names(const struct http1_head *head, const struct field *
 	return false;
 }
 
+/* What is left of Connection. NULL: nothing. */
+static const char *kept_options(bool upgrade, bool trailers)
+{
+	if (upgrade)
+		return trailers ? "upgrade, TE" : "upgrade";
+	return trailers ? "TE" : NULL;
+}
+
 void head_strip_hop_by_hop(struct http1_head *head, bool keep_upgrade)
 {
-	static const char *const always[] = {"Keep-Alive", "Proxy-Connection", "TE"};
+	static const char *const always[] = {"Keep-Alive", "Proxy-Connection"};
 	bool upgrade = keep_upgrade && head->upgrade;
-	bool connection_kept = false;
+	bool trailers = head->request && head->minor >= 1 &&
+			head_has_token(head, "Connection", "TE") &&
+			head_has_token(head, "TE", "trailers");
+	const char *options = kept_options(upgrade, trailers);
+	bool te_kept = false;
 	size_t kept = 0;
 
 	/* Mark first, by an empty name, while all Connection fields are still in place. */
@@ -163,12 +176,19 @@ void head_strip_hop_by_hop(struct http1_head *head, bool keep_upgrade)
 			continue;
 		if (name_is(&field, "Upgrade") && !upgrade)
 			continue;
-		if (name_is(&field, "Connection")) {
-			if (!upgrade || connection_kept)
+		if (name_is(&field, "TE")) {
+			if (!trailers || te_kept)
 				continue;
-			connection_kept = true;
-			field.value = "upgrade";
-			field.value_len = (uint32_t)strlen("upgrade");
+			te_kept = true;
+			field.value = "trailers";
+			field.value_len = (uint32_t)strlen("trailers");
+		}
+		if (name_is(&field, "Connection")) {
+			if (!options)
+				continue;
+			field.value = options;
+			field.value_len = (uint32_t)strlen(options);
+			options = NULL;
 		}
 		head->fields[kept++] = field;
 	}

@@ -42,7 +42,8 @@ int head_add(struct http1_head *head, size_t max_fields, const char *name, const
 /*
  * Remove the hop-by-hop fields (RFC 9110 7.6.1): Connection and all that it names, Keep-Alive,
  * Proxy-Connection, TE, Upgrade. With `keep_upgrade`, Connection and Upgrade stay if the
- * head asks for an upgrade, reduced to "upgrade". Transfer-Encoding and Trailer stay: bodies are
+ * head asks for an upgrade, reduced to "upgrade". A request that takes trailers goes on saying so,
+ * with "TE: trailers" and its Connection, since they are passed on. Transfer-Encoding and Trailer stay: bodies are
  * passed on in the framing in which they came. Host, Content-Length, Transfer-Encoding and other
  * framing fields are not removed even if Connection names them.
  */

@@ -49,6 +49,21 @@ static void apply(void *context, enum header_edit edit, const char *name, const 
 		edits->failed = true;
 }
 
+/* Let the array of a head be one of the arena with `more` places. */
+static int make_room(struct exchange *x, struct http1_head *head, size_t *max_fields, size_t more)
+{
+	size_t n = *max_fields + more;
+	struct field *fields = arena_alloc(&x->arena, n * sizeof(*fields));
+
+	if (!fields)
+		return -1;
+	if (head->n_fields)
+		memcpy(fields, head->fields, head->n_fields * sizeof(*fields));
+	head->fields = fields;
+	*max_fields = n;
+	return 0;
+}
+
 int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_fields,
 		       bool response)
 {
@@ -69,18 +84,20 @@ int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_
 	};
 
 	rules_header_edits(&x->verdict, response, count, &edits);
-	if (edits.added) {
-		size_t n = *max_fields + edits.added;
-		struct field *fields = arena_alloc(&x->arena, n * sizeof(*fields));
-
-		if (!fields)
-			return -1;
-		if (head->n_fields)
-			memcpy(fields, head->fields, head->n_fields * sizeof(*fields));
-		head->fields = fields;
-		*max_fields = n;
-	}
+	if (edits.added && make_room(x, head, max_fields, edits.added) < 0)
+		return -1;
 	edits.max_fields = *max_fields;
 	rules_header_edits(&x->verdict, response, apply, &edits);
 	return edits.failed ? -1 : 0;
+}
+
+int exchange_edit_response(struct exchange *x, struct http1_head *head, size_t *max_fields)
+{
+	if (exchange_edit_head(x, head, max_fields, true) < 0)
+		return -1;
+	if (!x->hash.cookie)
+		return 0;
+	if (make_room(x, head, max_fields, 1) < 0)
+		return -1;
+	return head_add(head, *max_fields, "set-cookie", x->hash.cookie);
 }

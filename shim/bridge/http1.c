@@ -4,13 +4,13 @@
  *
  *   1. http1_head_length() looks at bytes: lines end with CRLF, no other control characters, no
  *      folded lines.
- *   2. llhttp parses start line and fields.
+ *   2. llhttp parses fields and status lines.
  *   3. What llhttp found is held against the lines themselves (a start line with exactly its
  *      spaces, one field per line, a token before each colon), and the framing is decided here
  *      from the fields, by the letter of RFC 9112 section 6.
  *
  * llhttp alone would let through some of what other parsers read differently: further spaces in
- * the start line, RTSP and ICE, HTTP/0.9.
+ * the start line, RTSP and ICE, HTTP/0.9. And it has a list of methods, which RFC 9110 leaves open.
  */
 #include "shim/bridge/http1.h"
 
@@ -90,20 +90,6 @@ static void extend(const char **text, uint32_t *len, const char *at, size_t n)
 	*len = (uint32_t)(at + n - *text);
 }
 
-static int on_method(llhttp_t *parser, const char *at, size_t n)
-{
-	struct http1_head *head = ((struct parse *)parser->data)->head;
-	extend(&head->method, &head->method_len, at, n);
-	return 0;
-}
-
-static int on_url(llhttp_t *parser, const char *at, size_t n)
-{
-	struct http1_head *head = ((struct parse *)parser->data)->head;
-	extend(&head->target, &head->target_len, at, n);
-	return 0;
-}
-
 static int on_field(llhttp_t *parser, const char *at, size_t n)
 {
 	struct parse *parse = parser->data;
@@ -139,8 +125,6 @@ static int on_head(llhttp_t *parser)
 }
 
 static const llhttp_settings_t settings = {
-    .on_method = on_method,
-    .on_url = on_url,
     .on_header_field = on_field,
     .on_header_value = on_value,
     .on_headers_complete = on_head,
@@ -272,8 +256,11 @@ static void read_connection(struct http1_head *head)
 	head->keep_alive = !head_has_token(head, "Connection", "close") &&
 			   (head->minor == 1 || head_has_token(head, "Connection", "keep-alive")) &&
 			   head->framing != HTTP1_UNTIL_CLOSE;
-	head->upgrade =
-	    head_has_token(head, "Connection", "upgrade") && head_find(head, "Upgrade", 0) != NULL;
+	/* Nobody could read the requests in a tunnel of HTTP/2. Upgrades may be ignored (RFC 9110
+	 * 7.8), and this one is. */
+	head->upgrade = head_has_token(head, "Connection", "upgrade") &&
+			head_find(head, "Upgrade", 0) != NULL &&
+			!head_has_token(head, "Upgrade", "h2c");
 	head->expect_continue =
 	    head->request && head->minor == 1 && head_has_token(head, "Expect", "100-continue");
 }
@@ -285,7 +272,9 @@ static void read_connection(struct http1_head *head)
 static int parse_head(const char *data, size_t len, llhttp_type_t type, size_t max_fields,
 		      struct http1_head *head, const char **why)
 {
+	static const char line[] = "GET / HTTP/1.1\r\n";
 	struct parse parse = {.head = head, .max_fields = max_fields};
+	const char *fields = data;
 	size_t scanned = 0;
 	llhttp_t parser;
 
@@ -294,7 +283,12 @@ static int parse_head(const char *data, size_t len, llhttp_type_t type, size_t m
 		return -1;
 	llhttp_init(&parser, type, &settings);
 	parser.data = &parse;
-	llhttp_errno_t error = llhttp_execute(&parser, data, len);
+	/* llhttp knows a list of methods; a request line of ours is as good, for the fields. */
+	if (type == HTTP_REQUEST) {
+		llhttp_execute(&parser, line, sizeof(line) - 1);
+		fields = (const char *)memchr(data, '\n', len) + 1;
+	}
+	llhttp_errno_t error = llhttp_execute(&parser, fields, (size_t)(data + len - fields));
 	if (parse.too_many) {
 		*why = "too many header fields";
 		return -431;
@@ -311,6 +305,38 @@ static int parse_head(const char *data, size_t len, llhttp_type_t type, size_t m
 	return decide_framing(head, why);
 }
 
+/* RFC 9112 3.2: origin-form, asterisk-form, absolute-form; authority-form with CONNECT. */
+static bool is_target(const struct http1_head *head)
+{
+	const char *target = head->target;
+	uint32_t len = head->target_len;
+
+	for (uint32_t i = 0; i < len; i++)
+		if (target[i] <= ' ' || target[i] >= 0x7f)
+			return false;
+	return *target == '/' || (len == 1 && *target == '*') || memmem(target, len, "://", 3) ||
+	       (head->method_len == 7 && !memcmp(head->method, "CONNECT", 7));
+}
+
+/* "METHOD target ", up to the version. In methods there is a difference between "HEAD" and "head" that a
+ * destination may not make, and then nobody knows whether a body follows: only the former passes. */
+static bool parse_request_line(const char *data, const char *version, struct http1_head *head)
+{
+	const char *space = memchr(data, ' ', (size_t)(version - data));
+
+	head->method = data;
+	head->method_len = (uint32_t)(space - data);
+	head->target = space + 1;
+	if (!is_token(data, head->method_len) || version - head->target < 2 ||
+	    (head->method_len == 3 && !memcmp(data, "PRI", 3))) /* HTTP/2's own, RFC 9113 3.4 */
+		return false;
+	head->target_len = (uint32_t)(version - head->target - 1);
+	for (const char *c = data; c < space; c++)
+		if (*c >= 'a' && *c <= 'z')
+			return false;
+	return is_target(head);
+}
+
 int http1_parse_request(const char *data, size_t len, struct field *fields, size_t max_fields,
 			struct http1_head *head, const char **why)
 {
@@ -323,17 +349,15 @@ int http1_parse_request(const char *data, size_t len, struct field *fields, size
 		return -1;
 	version++;
 	int result = parse_version(version, (size_t)(line_end - version), head, why);
+	if (result == 0 && !parse_request_line(data, version, head)) {
+		*why = "malformed request line";
+		return -1;
+	}
 	if (result == 0)
 		result = parse_head(data, len, HTTP_REQUEST, max_fields, head, why);
 	if (result != 0)
 		return result;
 
-	if (head->method != data || head->target != data + head->method_len + 1 ||
-	    head->target_len == 0 || head->target + head->target_len + 1 != version ||
-	    memchr(head->target, '\t', head->target_len)) {
-		*why = "malformed request line";
-		return -1;
-	}
 	/* A body of CONNECT has no meaning (RFC 9110 9.3.6): some would take it for tunnelled
 	 * bytes, some for a body. */
 	if (head->method_len == 7 && memcmp(head->method, "CONNECT", 7) == 0 &&
@@ -366,8 +390,12 @@ int http1_parse_response(const char *data, size_t len, bool to_head_request, str
 
 	head->reason = line_end - data > 13 ? data + 13 : line_end;
 	head->reason_len = (uint32_t)(line_end - head->reason);
-	if (to_head_request || head->status < 200 || head->status == 204 || head->status == 304)
+	bool bodiless = head->status < 200 || head->status == 204;
+	bool doubtful = bodiless && (head->framing == HTTP1_CHUNKED || head->content_length > 0);
+	if (to_head_request || bodiless || head->status == 304)
 		head->framing = HTTP1_NO_BODY;
 	read_connection(head);
+	if (doubtful)
+		head->keep_alive = false;
 	return 0;
 }

@@ -60,8 +60,9 @@ struct http1_head {
 
 	enum http1_framing framing;
 	uint64_t content_length; /* HTTP1_LENGTH */
-	bool keep_alive;  /* the sender lets the connection live on (RFC 9112 9.3) */
-	bool upgrade;     /* "Connection: upgrade" and an Upgrade field are there */
+	bool keep_alive;  /* the sender lets the connection live on (RFC 9112 9.3); not where a 1xx
+			     or 204 speaks of a body */
+	bool upgrade;     /* "Connection: upgrade" and an Upgrade field are there, but not for h2c */
 	bool expect_continue; /* "Expect: 100-continue" */
 };
 

@@ -198,8 +198,12 @@ static int write_response_head(struct exchange *x, size_t max_fields)
 	int failed = 0;
 
 	head_strip_hop_by_hop(head, head->status == 101 || head->upgrade);
-	if ((final || head->status == 101) && exchange_edit_head(x, head, &max_fields, true) < 0)
+	if ((final || head->status == 101) && exchange_edit_response(x, head, &max_fields) < 0)
 		return -1;
+	if (!final || head->status == 204) { /* RFC 9110 8.6, RFC 9112 6.1 */
+		head_remove(head, "content-length");
+		head_remove(head, "transfer-encoding");
+	}
 	if (final && x->request.minor == 0) { /* which knows no transfer codings */
 		head_remove(head, "transfer-encoding");
 		head_remove(head, "trailer");

@@ -5,11 +5,13 @@
  */
 #include "shim/bridge/exchange_state.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "rules/ascii.h"
+#include "rules/hostname.h"
 #include "shim/log.h"
 
 /* Split an absolute-form target (RFC 9112 3.2.2). Returns -1 if it is malformed. */
@@ -113,6 +115,40 @@ static int rewrite_request(struct exchange *x, const char *target)
 	return head_write(&x->request, &x->up_out) < 0 ? -1 : 0;
 }
 
+/* Where a cluster without endpoints is to be looked for. Returns 0, or -1: no memory. */
+static int find_dynamic(struct exchange *x)
+{
+	const struct in6_addr *ip = x->target.address;
+	const char *authority = x->verdict.authority ? x->verdict.authority : x->authority;
+	char name[256] = "";
+
+	switch (x->verdict.cluster->resolution) {
+	case RESOLUTION_DYNAMIC_DNS:
+		if (!hostname_of_authority(authority, name))
+			return 0; /* nobody has such a name */
+		break;
+	case RESOLUTION_NONE:
+		if (!ip)
+			return 0;
+		if (IN6_IS_ADDR_V4MAPPED(ip))
+			inet_ntop(AF_INET, ip->s6_addr + 12, name, sizeof(name));
+		else
+			inet_ntop(AF_INET6, ip, name, sizeof(name));
+		break;
+	default:
+		return 0;
+	}
+	x->dynamic = arena_strndup(&x->arena, name, strlen(name));
+	return x->dynamic ? 0 : -1;
+}
+
+static uint32_t draw(void *arg)
+{
+	struct exchange *x = arg;
+
+	return x->ops->random(x);
+}
+
 /* The wall clock, in ms. */
 static uint64_t now_ms(void)
 {
@@ -185,7 +221,8 @@ static enum step_result run_route(struct exchange *x)
 	target = x->target.cluster ? x->path : rewritten_target(x);
 	if (!target)
 		return answer_local(x, 500, "-", "the request target cannot be rewritten");
-	if (rewrite_request(x, target) < 0)
+	if (rewrite_request(x, target) < 0 || find_dynamic(x) < 0 ||
+	    hash_policy_apply(&x->hash, &x->arena, x->verdict.cluster, &x->request, draw, x) < 0)
 		return exchange_break(x);
 	log_debug("%s:%u %s %s -> %s:%u as %s", x->target.name, (unsigned)x->target.port,
 		  x->method, x->path, x->verdict.cluster->host,

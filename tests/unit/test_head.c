@@ -109,11 +109,33 @@ END_TEST
 START_TEST(framing_stays_whatever_connection_says)
 {
 	struct http1_head head =
-	    parse("POST / HTTP/1.1\r\nConnection: transfer-encoding, trailer, te, connection\r\n"
+	    parse("POST / HTTP/1.1\r\nConnection: transfer-encoding, trailer, connection\r\n"
 		  "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\nTE: trailers\r\n\r\n");
 
 	head_strip_hop_by_hop(&head, true);
 	ck_writes(&head, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n");
+}
+END_TEST
+
+START_TEST(trailers_are_asked_for)
+{
+	struct http1_head head = parse("GET / HTTP/1.1\r\nConnection: close, TE\r\n"
+				       "te: gzip;q=0.5, Trailers\r\nTE: deflate\r\n\r\n");
+
+	head_strip_hop_by_hop(&head, true);
+	ck_writes(&head, "GET / HTTP/1.1\r\nConnection: TE\r\nte: trailers\r\n\r\n");
+	head = parse("GET / HTTP/1.1\r\nTE: trailers\r\nConnection: TE, upgrade\r\n"
+		     "Upgrade: websocket\r\n\r\n");
+	head_strip_hop_by_hop(&head, true);
+	ck_writes(&head, "GET / HTTP/1.1\r\nTE: trailers\r\nConnection: upgrade, TE\r\n"
+			 "Upgrade: websocket\r\n\r\n");
+	/* other codings are between the program and us */
+	head = parse("GET / HTTP/1.1\r\nConnection: TE\r\nTE: gzip\r\n\r\n");
+	head_strip_hop_by_hop(&head, true);
+	ck_writes(&head, "GET / HTTP/1.1\r\n\r\n");
+	head = parse("GET / HTTP/1.0\r\nConnection: TE\r\nTE: trailers\r\n\r\n");
+	head_strip_hop_by_hop(&head, true);
+	ck_writes(&head, "GET / HTTP/1.1\r\n\r\n");
 }
 END_TEST
 
@@ -184,6 +206,7 @@ Suite *head_suite(void)
 	tcase_add_test(tcase, setting_keeps_the_first_place_and_its_name);
 	tcase_add_test(tcase, hop_by_hop_fields_go);
 	tcase_add_test(tcase, framing_stays_whatever_connection_says);
+	tcase_add_test(tcase, trailers_are_asked_for);
 	tcase_add_test(tcase, an_upgrade_stays_if_wanted);
 	tcase_add_test(tcase, heads_are_written_as_http_1_1);
 	tcase_add_test(tcase, a_head_is_written_whole_or_not_at_all);

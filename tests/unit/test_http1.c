@@ -216,12 +216,31 @@ START_TEST(connection_options_are_read)
 	ck_assert(!good_request("GET / HTTP/1.1\r\nConnection: upgrade\r\n\r\n").upgrade);
 	ck_assert(!good_request("GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n").upgrade);
 	struct http1_head head = good_request("POST / HTTP/1.1\r\nConnection: upgrade\r\n"
-					      "Upgrade: h2c\r\nContent-Length: 3\r\n\r\n");
+					      "Upgrade: TLS/1.0\r\nContent-Length: 3\r\n\r\n");
 	ck_assert(head.upgrade);
 	ck_assert_int_eq(head.framing, HTTP1_LENGTH);
+	/* What would go past the rules is not asked for. */
+	ck_assert(!good_request("GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+				"Upgrade: websocket, h2c\r\n\r\n")
+		       .upgrade);
 
 	ck_assert(good_request("PUT / HTTP/1.1\r\nExpect: 100-Continue\r\n\r\n").expect_continue);
 	ck_assert(!good_request("PUT / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").expect_continue);
+}
+END_TEST
+
+START_TEST(any_method_will_do)
+{
+	static const char *const methods[] = {"QUERY", "FROB", "M-SEARCH", "X!#$%&'*+-.^_`|~9"};
+	char text[64];
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		snprintf(text, sizeof(text), "%s /a?b HTTP/1.1\r\nHost: a\r\n\r\n", methods[i]);
+		struct http1_head head = good_request(text);
+		ck_assert_uint_eq(head.method_len, strlen(methods[i]));
+		ck_assert_uint_eq(head.target_len, 4);
+		ck_assert_uint_eq(head.n_fields, 1);
+	}
 }
 END_TEST
 
@@ -306,7 +325,9 @@ START_TEST(requests_that_leave_a_doubt_are_refused)
 	    "GET /\r\n\r\n",
 	    "GET\r\n\r\n",
 	    "get / HTTP/1.1\r\n\r\n",
-	    "FROB / HTTP/1.1\r\n\r\n",
+	    "Head / HTTP/1.1\r\n\r\n",
+	    "FR(OB / HTTP/1.1\r\n\r\n",
+	    "GET /\x80 HTTP/1.1\r\n\r\n",
 	    "DESCRIBE / RTSP/1.0\r\n\r\n",
 	    "GET / RTSP/1.0\r\n\r\n",
 	    "SOURCE / ICE/1.0\r\n\r\n",
@@ -554,6 +575,8 @@ Suite *http1_suite(void)
 	tcase_add_test(tcase, methods_beyond_the_usual_ones_parse);
 	tcase_add_test(tcase, requests_are_framed_by_their_fields);
 	tcase_add_test(tcase, connection_options_are_read);
+	tcase_add_test(tcase, any_method_will_do);
+	tcase_add_test(tcase, any_method_will_do);
 	tcase_add_test(tcase, requests_that_leave_a_doubt_are_refused);
 	tcase_add_test(tcase, other_versions_are_told_apart);
 	tcase_add_test(tcase, fields_are_counted);

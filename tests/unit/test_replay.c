@@ -42,18 +42,17 @@ static struct rules *load(struct stage *s, const char *file)
 	return rules;
 }
 
-/* rules [NAME]: a file, or the text below, or both */
-static void do_rules(struct stage *s)
+/* Those of the script's parts, and its default, for all of its runs. */
+static struct rules *loaded[SCRIPT_PARTS + 1];
+
+static struct rules *load_part(struct stage *s)
 {
 	char dir[] = "/tmp/replay-XXXXXX", file[64], paths[512];
 	bool named = s->part->n_words > 1;
 
-	rules_unref(s->rules);
 	snprintf(paths, sizeof(paths), REPLAYS "/%s.cfg", word(s, 1));
-	if (named && !s->part->len) {
-		s->rules = load(s, paths);
-		return;
-	}
+	if (named && !s->part->len)
+		return load(s, paths);
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(file, sizeof(file), "%s/rules.cfg", dir);
 	snprintf(paths + (named ? strlen(paths) : 0), 128, "%s%s", named ? ":" : "", file);
@@ -61,9 +60,21 @@ static void do_rules(struct stage *s)
 	ck_assert_ptr_nonnull(out);
 	fwrite(s->part->text, 1, s->part->len, out);
 	fclose(out);
-	s->rules = load(s, paths);
+	struct rules *rules = load(s, paths);
 	unlink(file);
 	rmdir(dir);
+	return rules;
+}
+
+/* rules [NAME]: a file, or the text below, or both */
+static void do_rules(struct stage *s)
+{
+	struct rules **part = &loaded[s->part - s->script->parts];
+
+	if (!*part)
+		*part = load_part(s);
+	rules_unref(s->rules);
+	s->rules = rules_ref(*part);
 }
 
 /* dial NAME PORT [ADDRESS]: the program connects; dial-cluster NAME PORT: requests for a mirror's
@@ -78,8 +89,10 @@ static void do_dial(struct stage *s)
 					 .direct = &s->direct,
 					 .source = "127.0.0.1:40000"};
 
+	if (!loaded[SCRIPT_PARTS])
+		loaded[SCRIPT_PARTS] = load(s, REPLAYS "/mesh.cfg");
 	if (!s->rules)
-		s->rules = load(s, REPLAYS "/mesh.cfg");
+		s->rules = rules_ref(loaded[SCRIPT_PARTS]);
 	inet_pton(AF_INET6, s->part->n_words > 3 ? word(s, 3) : "::ffff:240.240.0.1", &s->address);
 	target.rules = rules_ref(s->rules);
 	target.kind = rules_connect(s->rules, target.name, port, &target.cluster);
@@ -380,6 +393,8 @@ START_TEST(replay)
 	for (size_t split = 1; split < script.longest && split < SPLIT_MAX; split++)
 		play(&script, split, 0);
 	script_free(&script);
+	for (int i = 0; i <= SCRIPT_PARTS; i++)
+		rules_unref(loaded[i]);
 }
 END_TEST
 
