@@ -12,12 +12,12 @@
 /* ---- LoadBalancerSettings ----------------------------------------------------------------- */
 
 static const struct choice_name simple_names[] = {
-    {.name = "UNSPECIFIED", .value = LB_UNSPECIFIED, .gap = true},
-    {.name = "LEAST_CONN", .value = LB_LEAST_CONN, .gap = true, .deprecated = true},
+    {.name = "UNSPECIFIED", .value = LB_UNSPECIFIED},
+    {.name = "LEAST_CONN", .value = LB_LEAST_CONN, .deprecated = true},
     {.name = "RANDOM", .value = LB_RANDOM},
-    {.name = "PASSTHROUGH", .value = LB_PASSTHROUGH, .gap = true},
-    {.name = "ROUND_ROBIN", .value = LB_ROUND_ROBIN, .gap = true},
-    {.name = "LEAST_REQUEST", .value = LB_LEAST_REQUEST, .gap = true},
+    {.name = "PASSTHROUGH", .value = LB_PASSTHROUGH},
+    {.name = "ROUND_ROBIN", .value = LB_ROUND_ROBIN},
+    {.name = "LEAST_REQUEST", .value = LB_LEAST_REQUEST},
     {.name = NULL},
 };
 
@@ -141,8 +141,7 @@ static void check_load_balancer(struct reader *reader, void *group)
 
 static const struct key load_balancer_keys[] = {
     KEY_CHOICE(struct load_balancer, simple, "simple", simple_names),
-    KEY_GROUP(struct load_balancer, consistent_hash, "consistentHash", consistent_hash_schema,
-	      .gap = true),
+    KEY_GROUP(struct load_balancer, consistent_hash, "consistentHash", consistent_hash_schema),
     KEY_IGNORED("localityLbSetting", "there are no localities"),
     KEY_IGNORED("zoneAwareLbSetting", "there are no zones"),
     KEY_IGNORED("warmup", "endpoints are not warmed up"),
@@ -416,10 +415,8 @@ static const struct key port_policy_keys[] = {
     KEY_GROUP(struct port_traffic_policy, port, "port", port_selector_schema,
 	      .required = "portTrafficPolicy must have valid port"),
     KEY_GROUP(struct port_traffic_policy, load_balancer, "loadBalancer", load_balancer_schema),
-    KEY_GROUP(struct port_traffic_policy, connection_pool, "connectionPool", pool_schema,
-	      .gap = true),
-    KEY_GROUP(struct port_traffic_policy, outlier_detection, "outlierDetection", outlier_schema,
-	      .gap = true),
+    KEY_GROUP(struct port_traffic_policy, connection_pool, "connectionPool", pool_schema),
+    KEY_GROUP(struct port_traffic_policy, outlier_detection, "outlierDetection", outlier_schema),
     KEY_GROUP(struct port_traffic_policy, tls, "tls", tls_settings_schema),
 };
 static const struct schema port_policy_schema = SCHEMA(
@@ -440,9 +437,8 @@ static void check_policy(struct reader *reader, void *group)
 
 static const struct key policy_keys[] = {
     KEY_GROUP(struct traffic_policy, load_balancer, "loadBalancer", load_balancer_schema),
-    KEY_GROUP(struct traffic_policy, connection_pool, "connectionPool", pool_schema, .gap = true),
-    KEY_GROUP(struct traffic_policy, outlier_detection, "outlierDetection", outlier_schema,
-	      .gap = true),
+    KEY_GROUP(struct traffic_policy, connection_pool, "connectionPool", pool_schema),
+    KEY_GROUP(struct traffic_policy, outlier_detection, "outlierDetection", outlier_schema),
     KEY_GROUP(struct traffic_policy, tls, "tls", tls_settings_schema),
     KEY_GROUPS(struct traffic_policy, port_level_settings, "portLevelSettings", port_policy_schema),
     KEY_GROUP(struct traffic_policy, tunnel, "tunnel", tunnel_schema, .gap = true),

@@ -140,8 +140,7 @@ static const struct key workload_entry_keys[] = {
 	     .required = NO_ADDRESS),
     KEY_MAP(struct workload_entry, ports, "ports", endpoint_port_schema),
     KEY_MAP(struct workload_entry, labels, "labels", label_schema),
-    KEY_NUMBER(struct workload_entry, weight, "weight", .check = check_endpoint_weight,
-	       .gap = true),
+    KEY_NUMBER(struct workload_entry, weight, "weight", .check = check_endpoint_weight),
     KEY_IGNORED("network", "there is one network"),
     KEY_IGNORED("locality", "there are no localities"),
     KEY_IGNORED("serviceAccount", "there are no identities of a mesh"),
@@ -268,7 +267,6 @@ static void check_unix(struct reader *reader, const struct service_entry *entry,
 			     "unix endpoint %s must not include ports", endpoint->address.s);
 	if (entry->ports.n != 1)
 		reader_error(reader, where, "exactly 1 service port required for unix endpoints");
-	reader_gap(reader, where, "WorkloadEntry", "address", "unix://");
 }
 
 static void check_endpoint(struct reader *reader, const struct service_entry *entry,

@@ -70,17 +70,17 @@ static void admit(struct door *door, int fd, const struct claim *claim)
 
 static bool door_free_descriptor(struct door *door)
 {
-	return pool_evict(container_of(door, struct bridge, door)->downstreams.pool);
+	return clusters_evict(&container_of(door, struct bridge, door)->downstreams.clusters);
 }
 
 static bool dial_free_descriptor(struct dial_env *env)
 {
-	return pool_evict(container_of(env, struct bridge, downstreams.dial)->downstreams.pool);
+	return clusters_evict(&container_of(env, struct bridge, downstreams.dial)->downstreams.clusters);
 }
 
 static bool dns_free_descriptor(struct dns *dns)
 {
-	return pool_evict(container_of(dns, struct bridge, dns)->downstreams.pool);
+	return clusters_evict(&container_of(dns, struct bridge, dns)->downstreams.clusters);
 }
 
 static uint64_t seed(void)
@@ -136,12 +136,8 @@ static int set_up(struct bridge *b, int mailbox_fd, struct err *err)
 	b->dns_streams.loop = &b->loop;
 	b->door.admit = admit;
 	b->door.free_descriptor = door_free_descriptor;
-	all->loop = all->dial.loop = &b->loop;
-	all->random = seed();
 	all->dial.free_descriptor = dial_free_descriptor;
-	all->pool = pool_new(&b->loop, err);
-	all->dial.resolver = resolver_new(&b->loop, err);
-	return all->pool && all->dial.resolver ? 0 : -1;
+	return downstreams_init(all, &b->loop, seed(), err);
 }
 
 /* Called with `lock`. A bridge that never ran is given up by the last who knows it. */

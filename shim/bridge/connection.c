@@ -22,28 +22,42 @@ static void ignore(struct connection *connection, uint32_t events)
 	(void)events;
 }
 
-struct connection *connection_new(struct loop *loop, int fd)
+struct connection *connection_over(struct loop *loop, struct io *io)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
-	struct io *sock = connection ? sock_io(fd, true) : NULL;
+
+	if (!connection) {
+		io_close(io, true);
+		return NULL;
+	}
+	connection->loop = loop;
+	connection->upstream.io = io;
+	connection->ready = ignore;
+	connection->watch.fd = -1;
+	connection->watch.ready = watch_ready;
+	return connection;
+}
+
+struct connection *connection_new(struct loop *loop, int fd)
+{
+	struct io *sock = sock_io(fd, true);
 
 	if (!sock) {
-		free(connection);
 		real.close(fd);
 		errno = ENOMEM;
 		return NULL;
 	}
-	connection->loop = loop;
-	connection->sock = connection->upstream.io = sock;
-	connection->ready = ignore;
-	connection->watch.fd = -1;
-	connection->watch.ready = watch_ready;
+	struct connection *connection = connection_over(loop, sock);
+	if (!connection) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	connection->sock = sock;
 	if (loop_watch(loop, &connection->watch, fd,
 		       EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		int saved = errno;
 
-		io_close(sock, true);
-		free(connection);
+		connection_free(connection, true);
 		errno = saved;
 		return NULL;
 	}
@@ -54,9 +68,20 @@ void connection_free(struct connection *connection, bool reset)
 {
 	if (!connection)
 		return;
+	if (connection->closing)
+		connection->closing(connection);
 	timer_clear(connection->loop, &connection->idle);
 	loop_unwatch(connection->loop, &connection->watch);
 	io_close(connection->upstream.io, reset);
-	free(connection->key);
 	free(connection);
+}
+
+/* Reading also lets TLS take in session tickets. */
+bool connection_alive(struct connection *connection, bool ask)
+{
+	char byte;
+
+	if (ask && connection->sock)
+		sock_ready(connection->sock, EPOLLIN);
+	return io_read(connection->upstream.io, &byte, 1) == IO_WANT_READ;
 }

@@ -11,23 +11,42 @@
 #include "shim/bridge/exchange.h"
 #include "shim/bridge/loop.h"
 
+struct lane;
+
 struct connection {
 	struct upstream upstream; /* .io: the top of the stack; the socket itself without TLS */
 	struct loop *loop;
-	struct io *sock; /* the bottom */
+	struct io *sock; /* the bottom; NULL: the stream is no socket (tests) */
 	struct watch watch;
-	char *key; /* the pool's; NULL: not to be pooled */
 	/* Called after every event, the socket having been told. Set by the present owner. */
 	void (*ready)(struct connection *connection, uint32_t events);
 	void *owner;
+
+	/* its cluster's */
+	void (*closing)(struct connection *connection); /* about to be freed; NULL: nobody asks */
+	struct lane *lane;
+	uint64_t born;	 /* ms: when it was ready for its first byte */
+	uint64_t served; /* requests that it was taken for */
+	uint64_t acked;	 /* sock_acked() when it was taken last */
+
+	/* the pool's */
 	struct timer idle;
-	struct connection *next, *prev; /* the pool's */
+	struct connection **list;
+	struct connection *next, *prev;	  /* in `list` */
+	struct connection *newer, *older; /* of all */
 };
 
 /* Over a socket that is connecting. `fd` is taken over, on failure too. NULL with errno. */
 struct connection *connection_new(struct loop *loop, int fd);
 
+/* Over any stream that is ready, which nothing watches: for tests. Taken over, on failure too. */
+struct connection *connection_over(struct loop *loop, struct io *io);
+
 /* Close (see io_close()) and free. Not while it is in the pool. NULL is allowed. */
 void connection_free(struct connection *connection, bool reset);
+
+/* Whether an idle one is good for another request: nothing to read, and not at its end. `ask`: ask
+ * the kernel, whatever the last event said. */
+bool connection_alive(struct connection *connection, bool ask);
 
 #endif

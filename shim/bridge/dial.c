@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One dialing walks endpoints x addresses. It begins and ends from the loop only, so that its
- * owner never meets its own callback on the stack.
+ * Several attempts may be under way, until one of them is connected: then the others are dropped.
+ * Should its TLS fail, the addresses that were not tried yet have their turn. A dialing begins and
+ * ends from the loop only, so that its owner never meets its own callback on the stack.
  */
 #include "shim/bridge/dial.h"
 
@@ -10,104 +11,83 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
+#include "rules/destination_rule.h"
 #include "shim/container_of.h"
 #include "shim/libc.h"
+
+struct attempt {
+	struct dialing *dialing;
+	struct connection *connection; /* NULL: not begun, or over */
+	struct sockaddr_storage address;
+};
 
 struct dialing {
 	struct dial_env *env;
 	const struct cluster *cluster;
 	char server_name[256];
 	bool http, encrypted;
-	void (*done)(void *arg, struct connection *connection, enum upstream_failure failure,
-		     const struct err *err);
+	void (*failed)(void *arg, size_t which, enum upstream_failure failure);
+	void (*done)(void *arg, struct connection *connection, size_t which,
+		     enum upstream_failure failure, const struct err *err);
 	void *arg;
 
 	struct task begin;
 	bool begun, cancelled; /* cancelled before it began: freed by its task */
-	bool walking;
-	size_t first, tried, present; /* endpoints */
-	struct query query;
-	struct addresses addresses; /* of the present endpoint */
-	size_t next_address;
-	struct connection *connection;
-	struct timer timeout;
+	struct timer timeout, stagger;
+	struct attempt *winner; /* connected; the others are over */
+	size_t n, next, open;	/* attempts: all, not begun yet, under way */
 
 	enum upstream_failure failure; /* of the last attempt */
 	struct err err;
+	struct attempt attempts[];
 };
-
-static void walk(struct dialing *d);
-
-static const struct endpoint *endpoint(const struct dialing *d)
-{
-	return &d->cluster->endpoints[d->present];
-}
 
 static void dialing_free(struct dialing *d)
 {
-	query_cancel(&d->query);
 	timer_clear(d->env->loop, &d->timeout);
-	connection_free(d->connection, true);
+	timer_clear(d->env->loop, &d->stagger);
+	for (size_t i = 0; i < d->n; i++)
+		connection_free(d->attempts[i].connection, true);
 	free(d);
 }
 
-static void attempt_failed(struct dialing *d, enum upstream_failure failure, const char *text)
+static void finish(struct dialing *d, struct connection *connection, size_t which)
 {
-	timer_clear(d->env->loop, &d->timeout);
-	d->failure = failure;
-	err_clear(&d->err);
-	err_set(&d->err, 0, "%s", text);
-	connection_free(d->connection, true);
-	d->connection = NULL;
+	void (*done)(void *, struct connection *, size_t, enum upstream_failure,
+		     const struct err *) = d->done;
+	void *arg = d->arg;
+	enum upstream_failure failure = d->failure;
+	struct err err = d->err;
+
+	dialing_free(d);
+	done(arg, connection, which, failure, &err);
 }
 
 /* ---- one address ------------------------------------------------------------------------- */
 
-static void succeed(struct dialing *d)
+static void attempt_failed(struct attempt *a, enum upstream_failure failure, const char *text)
 {
-	struct connection *connection = d->connection;
+	struct dialing *d = a->dialing;
 
-	d->connection = NULL;
-	void (*done)(void *, struct connection *, enum upstream_failure, const struct err *) =
-	    d->done;
-	void *arg = d->arg;
-	dialing_free(d);
-	done(arg, connection, UPSTREAM_CONNECT, NULL);
-}
-
-static void handshake(struct dialing *d)
-{
-	struct io *io = d->connection->upstream.io;
-	bool connected = io != d->connection->sock && io_handshake(d->connection->sock) == 0;
-	int n = io_handshake(io);
-
-	if (n == IO_WANT_READ || n == IO_WANT_WRITE)
-		return;
-	if (n == 0) {
-		succeed(d);
-		return;
+	d->failure = failure;
+	err_clear(&d->err);
+	err_set(&d->err, 0, "%s", text);
+	if (a->connection) {
+		connection_free(a->connection, true);
+		a->connection = NULL;
+		d->open--;
 	}
-	attempt_failed(d, connected ? UPSTREAM_TLS : UPSTREAM_CONNECT, io_error(io));
-	walk(d);
+	if (d->winner == a)
+		d->winner = NULL;
+	if (d->failed)
+		d->failed(d->arg, (size_t)(a - d->attempts), failure);
 }
 
-static void connection_ready(struct connection *connection, uint32_t events)
+static int originate_tls(struct attempt *a)
 {
-	(void)events;
-	handshake(connection->owner);
-}
-
-static void timed_out(struct timer *timer)
-{
-	struct dialing *d = container_of(timer, struct dialing, timeout);
-
-	attempt_failed(d, UPSTREAM_TIMEOUT, "connection timed out");
-	walk(d);
-}
-
-static int originate_tls(struct dialing *d)
-{
+	struct dialing *d = a->dialing;
 	struct err err = {0};
 
 	if (d->cluster->tls.mode == TLS_MODE_DISABLE || d->encrypted)
@@ -115,111 +95,183 @@ static int originate_tls(struct dialing *d)
 	if (!d->env->tls)
 		d->env->tls = tls_new(&err);
 	struct io *tls = d->env->tls ? tls_connect(d->env->tls, &d->cluster->tls, d->server_name,
-						   d->http, d->connection->sock, &err) :
+						   d->http, a->connection->sock, &err) :
 				       NULL;
 	if (!tls) {
-		attempt_failed(d, UPSTREAM_TLS, err.text);
+		attempt_failed(a, UPSTREAM_TLS, err.text);
 		return -1;
 	}
-	d->connection->upstream.io = tls;
+	a->connection->upstream.io = tls;
 	return 0;
+}
+
+/* The first that connects: nobody else goes on. Returns as originate_tls(). */
+static int win(struct attempt *a)
+{
+	struct dialing *d = a->dialing;
+
+	d->winner = a;
+	timer_clear(d->env->loop, &d->stagger);
+	for (size_t i = 0; i < d->next; i++) {
+		struct attempt *other = &d->attempts[i];
+
+		if (other == a || !other->connection)
+			continue;
+		connection_free(other->connection, true);
+		other->connection = NULL;
+		d->open--;
+	}
+	return originate_tls(a);
+}
+
+/* Returns -1 when the attempt has failed, 1 when the dialing is over, else 0. */
+static int advance(struct attempt *a)
+{
+	struct dialing *d = a->dialing;
+	struct connection *connection = a->connection;
+	bool connected = d->winner == a;
+
+	for (;;) {
+		int n = io_handshake(connected ? connection->upstream.io : connection->sock);
+
+		if (n == IO_WANT_READ || n == IO_WANT_WRITE)
+			return 0;
+		if (n < 0) {
+			attempt_failed(a, connected ? UPSTREAM_TLS : UPSTREAM_CONNECT,
+				       io_error(connected ? connection->upstream.io :
+							    connection->sock));
+			return -1;
+		}
+		if (connected || (win(a) == 0 && connection->upstream.io == connection->sock))
+			break;
+		if (!a->connection)
+			return -1;
+		connected = true;
+	}
+	a->connection = NULL;
+	d->open--;
+	finish(d, connection, (size_t)(a - d->attempts));
+	return 1;
+}
+
+static void walk(struct dialing *d);
+
+static void connection_ready(struct connection *connection, uint32_t events)
+{
+	struct attempt *a = connection->owner;
+	struct dialing *d = a->dialing;
+
+	(void)events;
+	if (advance(a) < 0)
+		walk(d);
+}
+
+static void keep_alive(int fd, const struct tcp_keepalive *settings)
+{
+	const struct {
+		int option;
+		int64_t value;
+	} options[] = {
+	    {TCP_KEEPCNT, settings->probes.set ? settings->probes.value : 0},
+	    {TCP_KEEPIDLE, settings->time.set ? settings->time.ns / 1000000000 : 0},
+	    {TCP_KEEPINTVL, settings->interval.set ? settings->interval.ns / 1000000000 : 0},
+	};
+	int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		int value = options[i].value < INT32_MAX ? (int)options[i].value : INT32_MAX;
+
+		if (value > 0) /* else the system's */
+			setsockopt(fd, IPPROTO_TCP, options[i].option, &value, sizeof(value));
+	}
 }
 
 static int open_socket(struct dialing *d, int family)
 {
+	const struct connection_pool *pool = d->cluster->connection_pool;
 	int fd, one = 1;
 
 	do
 		fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	while (fd < 0 && errno == EMFILE && d->env->free_descriptor(d->env));
-	if (fd >= 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (fd < 0 || family == AF_UNIX)
+		return fd;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (pool && pool->tcp && pool->tcp->tcp_keepalive)
+		keep_alive(fd, pool->tcp->tcp_keepalive);
 	return fd;
 }
 
-/* Returns 0 when the attempt is under way. */
-static int attempt(struct dialing *d, struct sockaddr_storage *to)
+static socklen_t address_length(const struct sockaddr_storage *address)
 {
-	socklen_t len;
+	const struct sockaddr_un *un = (const struct sockaddr_un *)address;
+	size_t path;
 
-	if (to->ss_family == AF_INET) {
-		((struct sockaddr_in *)to)->sin_port = htons(endpoint(d)->port);
-		len = sizeof(struct sockaddr_in);
-	} else {
-		((struct sockaddr_in6 *)to)->sin6_port = htons(endpoint(d)->port);
-		len = sizeof(struct sockaddr_in6);
-	}
-	int fd = open_socket(d, to->ss_family);
+	if (address->ss_family == AF_INET)
+		return sizeof(struct sockaddr_in);
+	if (address->ss_family == AF_INET6)
+		return sizeof(struct sockaddr_in6);
+	/* An abstract name begins with a NUL, and is as long as it is. */
+	path = un->sun_path[0] ? strnlen(un->sun_path, sizeof(un->sun_path)) :
+				 1 + strnlen(un->sun_path + 1, sizeof(un->sun_path) - 1);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path);
+}
+
+/* Returns as advance() does. */
+static int attempt(struct attempt *a)
+{
+	struct dialing *d = a->dialing;
+	const struct sockaddr *to = (const struct sockaddr *)&a->address;
+	int fd = open_socket(d, a->address.ss_family);
+
 	if (fd < 0 ||
-	    (real.connect(fd, (struct sockaddr *)to, len) < 0 && errno != EINPROGRESS)) {
-		attempt_failed(d, UPSTREAM_CONNECT, strerror(errno));
+	    (real.connect(fd, to, address_length(&a->address)) < 0 && errno != EINPROGRESS)) {
+		attempt_failed(a, UPSTREAM_CONNECT, strerror(errno));
 		if (fd >= 0)
 			real.close(fd);
 		return -1;
 	}
-	d->connection = connection_new(d->env->loop, fd);
-	if (!d->connection) {
-		attempt_failed(d, UPSTREAM_CONNECT, strerror(errno));
+	a->connection = connection_new(d->env->loop, fd);
+	if (!a->connection) {
+		attempt_failed(a, UPSTREAM_CONNECT, strerror(errno));
 		return -1;
 	}
-	d->connection->owner = d;
-	d->connection->ready = connection_ready;
-	if (originate_tls(d) < 0)
-		return -1;
-	timer_set(d->env->loop, &d->timeout, DIAL_TIMEOUT_MS);
+	d->open++;
+	a->connection->owner = a;
+	a->connection->ready = connection_ready;
 	return 0;
 }
 
 /* ---- all of them ------------------------------------------------------------------------- */
 
-static void give_up(struct dialing *d)
-{
-	void (*done)(void *, struct connection *, enum upstream_failure, const struct err *) =
-	    d->done;
-	void *arg = d->arg;
-	enum upstream_failure failure = d->failure;
-	struct err err = d->err;
-
-	dialing_free(d);
-	done(arg, NULL, failure, &err);
-}
-
-/* Go on until something has to be waited for. A loop and not a recursion: a cluster may have
- * thousands of endpoints that all fail at once. */
+/* Begin, or go on after a failure: with the next address, at once. A loop and not a recursion: all
+ * may fail on the spot. */
 static void walk(struct dialing *d)
 {
-	d->walking = true;
-	for (;;) {
-		if (d->next_address < d->addresses.n) {
-			if (attempt(d, &d->addresses.list[d->next_address++]) == 0)
-				break;
-		} else if (d->tried == d->cluster->n_endpoints) {
-			give_up(d);
-			return;
-		} else {
-			d->present = (d->first + d->tried++) % d->cluster->n_endpoints;
-			d->next_address = d->addresses.n = 0;
-			if (!resolver_ask(d->env->resolver, endpoint(d)->address, &d->query))
-				break;
-		}
-	}
-	d->walking = false;
+	while (!d->winner && d->next < d->n && attempt(&d->attempts[d->next++]) < 0)
+		continue;
+	if (!d->open)
+		finish(d, NULL, 0);
+	else if (!d->winner && d->next < d->n)
+		timer_set(d->env->loop, &d->stagger, DIAL_STAGGER_MS);
 }
 
-static void answered(struct query *query, const struct addresses *found, const struct err *err)
+static void staggered(struct timer *timer)
 {
-	struct dialing *d = container_of(query, struct dialing, query);
+	struct dialing *d = container_of(timer, struct dialing, stagger);
 
-	if (found) {
-		d->addresses = *found;
-		if (d->cluster->resolution == RESOLUTION_DNS_ROUND_ROBIN)
-			d->addresses.n = 1;
-	} else if (!d->err.text[0]) {
-		/* A failure to connect elsewhere says more than a name without address. */
-		attempt_failed(d, UPSTREAM_NO_HOST, err->text);
-	}
-	if (!d->walking)
-		walk(d);
+	walk(d);
+}
+
+static void timed_out(struct timer *timer)
+{
+	struct dialing *d = container_of(timer, struct dialing, timeout);
+
+	for (size_t i = 0; i < d->next; i++)
+		if (d->attempts[i].connection)
+			attempt_failed(&d->attempts[i], UPSTREAM_TIMEOUT, "connection timed out");
+	finish(d, NULL, 0);
 }
 
 static void begin(struct task *task)
@@ -231,31 +283,31 @@ static void begin(struct task *task)
 		return;
 	}
 	d->begun = true;
+	timer_set(d->env->loop, &d->timeout, d->cluster->connect_timeout ?: DIAL_TIMEOUT_MS);
 	walk(d);
 }
 
-struct dialing *dial_start(struct dial_env *env, const struct cluster *cluster,
-			   const char *server_name, bool http, bool encrypted,
-			   uint32_t random,
-			   void (*done)(void *arg, struct connection *connection,
-					enum upstream_failure failure, const struct err *err),
-			   void *arg)
+struct dialing *dial_start(struct dial_env *env, const struct dial_wish *wish)
 {
-	struct dialing *d = calloc(1, sizeof(*d));
+	struct dialing *d = calloc(1, sizeof(*d) + wish->n * sizeof(d->attempts[0]));
 
 	if (!d)
 		return NULL;
 	d->env = env;
-	d->cluster = cluster;
-	strncpy(d->server_name, server_name, sizeof(d->server_name) - 1);
-	d->http = http;
-	d->encrypted = encrypted;
-	d->first = cluster->n_endpoints ? random % cluster->n_endpoints : 0;
-	d->done = done;
-	d->arg = arg;
-	d->failure = UPSTREAM_NO_HOST;
-	d->query.answer = answered;
+	d->cluster = wish->cluster;
+	strncpy(d->server_name, wish->server_name, sizeof(d->server_name) - 1);
+	d->http = wish->http;
+	d->encrypted = wish->encrypted;
+	d->failed = wish->failed;
+	d->done = wish->done;
+	d->arg = wish->arg;
+	d->n = wish->n;
+	for (size_t i = 0; i < wish->n; i++) {
+		d->attempts[i].dialing = d;
+		d->attempts[i].address = wish->addresses[i];
+	}
 	d->timeout.fire = timed_out;
+	d->stagger.fire = staggered;
 	d->begin.run = begin;
 	loop_defer(env->loop, &d->begin);
 	return d;

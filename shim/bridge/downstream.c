@@ -23,13 +23,11 @@ struct downstream {
 	struct timer timer;
 	struct task again;
 	bool queued, driving;
-	struct dialing *dialing;
-	char *key; /* of the connection that is being dialled */
-	/* Past the rules: the cluster that the registry does not have. */
-	struct cluster cluster;
-	struct endpoint endpoint;
+	struct acquiring acquiring;
+	struct cluster cluster;	 /* past the rules: the one that the registry does not have */
 	struct in6_addr address; /* that was dialled */
-	char literal[INET6_ADDRSTRLEN];
+	char literal[INET6_ADDRSTRLEN]; /* the same as text; "": it is synthetic */
+	char id[32];
 	char source[INET6_ADDRSTRLEN + 8]; /* the program's own address and port */
 	struct downstream *next, *prev;
 };
@@ -42,12 +40,12 @@ static void downstream_free(struct downstream *d)
 		d->exchange = NULL;
 		loop_unwatch(d->all->loop, &d->watch);
 		exchange_free(exchange);
+		cluster_leave(&d->acquiring);
 		timer_clear(d->all->loop, &d->timer);
 		DL_DELETE(d->all->list, d);
 	}
 	if (d->queued) /* the task frees the rest */
 		return;
-	free(d->key);
 	free(d);
 }
 
@@ -110,16 +108,22 @@ static void timer_fired(struct timer *timer)
 
 /* ---- what the exchange asks for ---------------------------------------------------------- */
 
-static uint32_t op_random(struct exchange *exchange)
+static uint32_t draw(struct downstreams *all)
 {
-	struct downstream *d = exchange_env(exchange);
-	uint64_t x = d->all->random; /* xorshift64* */
+	uint64_t x = all->random; /* xorshift64* */
 
 	x ^= x >> 12;
 	x ^= x << 25;
 	x ^= x >> 27;
-	d->all->random = x;
+	all->random = x;
 	return (uint32_t)((x * UINT64_C(0x2545F4914F6CDD1D)) >> 32);
+}
+
+static uint32_t op_random(struct exchange *exchange)
+{
+	struct downstream *d = exchange_env(exchange);
+
+	return draw(d->all);
 }
 
 static void upstream_ready(struct connection *connection, uint32_t events)
@@ -128,88 +132,87 @@ static void upstream_ready(struct connection *connection, uint32_t events)
 	drive(connection->owner);
 }
 
-static void hand_over(struct downstream *d, struct connection *connection)
+static void acquired(struct acquiring *acquiring, struct connection *connection,
+		     enum upstream_failure failure, const char *reason)
 {
-	connection->owner = d;
-	connection->ready = upstream_ready;
-	exchange_connected(d->exchange, &connection->upstream);
-}
+	struct downstream *d = container_of(acquiring, struct downstream, acquiring);
 
-static void dialled(void *arg, struct connection *connection, enum upstream_failure failure,
-		    const struct err *err)
-{
-	struct downstream *d = arg;
-
-	d->dialing = NULL;
 	if (connection) {
-		connection->key = d->key;
-		d->key = NULL;
-		hand_over(d, connection);
+		connection->owner = d;
+		connection->ready = upstream_ready;
+		exchange_connected(d->exchange, &connection->upstream);
 	} else {
-		exchange_failed(d->exchange, failure, err->text);
+		exchange_failed(d->exchange, failure, reason);
 	}
 	drive(d);
+}
+
+/* What the program said itself, where that is where to go. */
+static const char *dynamic(const struct downstream *d, const struct acquisition *wish)
+{
+	if (wish->dynamic)
+		return wish->dynamic;
+	switch (wish->cluster->resolution) {
+	case RESOLUTION_NONE:
+		return d->literal[0] ? d->literal : NULL;
+	case RESOLUTION_DYNAMIC_DNS:
+		return d->claim.name;
+	default:
+		return NULL;
+	}
 }
 
 static void op_acquire(struct exchange *exchange, const struct acquisition *wish)
 {
 	struct downstream *d = exchange_env(exchange);
+	struct acquisition whole = *wish;
 
-	free(d->key);
-	d->key = wish->http ? pool_key(wish->cluster, wish->server_name) : NULL;
-	if (d->key && !wish->fresh) {
-		struct connection *connection = pool_take(d->all->pool, d->key);
-
-		if (connection) {
-			hand_over(d, connection);
-			return;
-		}
-	}
-	d->dialing = dial_start(&d->all->dial, wish->cluster, wish->server_name, wish->http,
-				wish->encrypted, op_random(exchange), dialled, d);
-	if (!d->dialing)
-		exchange_failed(exchange, UPSTREAM_CONNECT, "out of memory");
+	whole.dynamic = dynamic(d, wish);
+	cluster_acquire(&d->all->clusters, &d->acquiring, &whole,
+			wish->cluster == &d->cluster ? NULL : d->claim.rules);
 }
 
 static void op_cancel(struct exchange *exchange)
 {
 	struct downstream *d = exchange_env(exchange);
 
-	dial_cancel(d->dialing);
-	d->dialing = NULL;
+	cluster_cancel(&d->acquiring);
+}
+
+static struct connection *connection_of(struct upstream *upstream)
+{
+	return container_of(upstream, struct connection, upstream);
 }
 
 static void op_release(struct exchange *exchange, struct upstream *upstream, bool reusable,
 		       bool reset)
 {
 	struct downstream *d = exchange_env(exchange);
-	struct connection *connection = container_of(upstream, struct connection, upstream);
 
-	if (reusable && connection->key)
-		pool_put(d->all->pool, connection);
-	else
-		connection_free(connection, reset);
+	cluster_release(&d->acquiring, connection_of(upstream), reusable, reset);
 }
 
 static void op_report(struct exchange *exchange, struct upstream *upstream, int outcome)
 {
-	(void)exchange;
-	(void)upstream;
-	(void)outcome;
+	struct downstream *d = exchange_env(exchange);
+
+	cluster_report(&d->acquiring, connection_of(upstream), outcome);
 }
 
 static bool op_may_retry(struct exchange *exchange, const struct cluster *cluster)
 {
-	(void)exchange;
-	(void)cluster;
-	return true;
+	struct downstream *d = exchange_env(exchange);
+
+	(void)cluster; /* the one that was asked last */
+	return cluster_may_retry(&d->acquiring);
 }
 
 static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
 {
+	const struct connection *connection = connection_of(upstream);
+
 	(void)exchange;
-	(void)upstream;
-	return false;
+	return connection->sock && sock_unseen(connection->sock, connection->acked);
 }
 
 static struct io *op_mirror(struct exchange *exchange, const struct cluster *cluster,
@@ -253,29 +256,32 @@ static const struct exchange_ops ops = {
 
 /* ---- start ------------------------------------------------------------------------------- */
 
+/* The address that was dialled, as text, if it is a real one. */
+static void write_literal(struct downstream *d)
+{
+	const struct sockaddr *dialled = (const struct sockaddr *)&d->claim.dialled;
+	const void *address = dialled->sa_family == AF_INET ?
+				  (const void *)&((struct sockaddr_in *)dialled)->sin_addr :
+				  (const void *)&((struct sockaddr_in6 *)dialled)->sin6_addr;
+
+	if (registry_is_synthetic(dialled, sizeof(d->claim.dialled)) ||
+	    !inet_ntop(dialled->sa_family, address, d->literal, sizeof(d->literal)))
+		d->literal[0] = '\0';
+}
+
 /* Where a registry host is, for connections that no rule is for: the address that was
  * dialled if it is a real one, else what its name resolves to. */
 static void passthrough(struct downstream *d)
 {
-	const struct sockaddr *dialled_addr = (const struct sockaddr *)&d->claim.dialled;
-	const void *address = dialled_addr->sa_family == AF_INET ?
-				  (const void *)&((struct sockaddr_in *)dialled_addr)->sin_addr :
-				  (const void *)&((struct sockaddr_in6 *)dialled_addr)->sin6_addr;
-
-	d->endpoint.address = d->claim.name;
-	if (!registry_is_synthetic(dialled_addr, sizeof(d->claim.dialled)) &&
-	    inet_ntop(dialled_addr->sa_family, address, d->literal, sizeof(d->literal)))
-		d->endpoint.address = d->literal;
-	d->endpoint.port = d->claim.port;
 	d->cluster = (struct cluster){
 	    .host = d->claim.name,
 	    .port = d->claim.port,
 	    .protocol = PROTOCOL_TCP,
-	    .resolution = RESOLUTION_DNS,
-	    .endpoints = &d->endpoint,
-	    .n_endpoints = 1,
-	    .id = "",
+	    .resolution = d->literal[0] ? RESOLUTION_NONE : RESOLUTION_DYNAMIC_DNS,
+	    .connect_timeout = DIAL_TIMEOUT_MS,
+	    .id = d->id,
 	};
+	snprintf(d->id, sizeof(d->id), "passthrough :%u", (unsigned)d->claim.port);
 }
 
 /* "127.0.0.1:40000" or "[::1]:40000"; left empty when it cannot be had. */
@@ -314,6 +320,7 @@ static int start(struct downstream *d)
 	if (!address_split((const struct sockaddr *)&d->claim.dialled, sizeof(d->claim.dialled),
 			   &d->address, &port))
 		target.address = NULL;
+	write_literal(d);
 	passthrough(d);
 	target.direct = &d->cluster;
 	if (target.kind == RULES_PASSTHROUGH)
@@ -345,6 +352,7 @@ void downstream_start(struct downstreams *all, int fd, const struct claim *claim
 	d->sock = sock;
 	d->watch.fd = -1;
 	d->watch.ready = watch_ready;
+	d->acquiring.done = acquired;
 	d->timer.fire = timer_fired;
 	d->again.run = run_again;
 	if (loop_watch(all->loop, &d->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
@@ -368,4 +376,31 @@ void downstreams_close(struct downstreams *all)
 
 	DL_FOREACH_SAFE(all->list, d, tmp)
 		downstream_free(d);
+}
+
+/* ---- what clusters need ------------------------------------------------------------------ */
+
+static struct dialing *env_dial(struct cluster_env *env, const struct dial_wish *wish)
+{
+	return dial_start(&container_of(env, struct downstreams, env)->dial, wish);
+}
+
+static bool env_ask(struct cluster_env *env, const char *name, struct query *query)
+{
+	return resolver_ask(container_of(env, struct downstreams, env)->resolver, name, query);
+}
+
+static uint32_t env_random(struct cluster_env *env)
+{
+	return draw(container_of(env, struct downstreams, env));
+}
+
+int downstreams_init(struct downstreams *all, struct loop *loop, uint64_t random, struct err *err)
+{
+	all->loop = all->dial.loop = loop;
+	all->random = random;
+	all->env = (struct cluster_env){loop, env_dial, dial_cancel, env_ask, env_random};
+	clusters_init(&all->clusters, &all->env);
+	all->resolver = resolver_new(loop, err);
+	return all->resolver ? 0 : -1;
 }

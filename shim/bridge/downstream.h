@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection of the program, as the bridge's loop serves it: ties an exchange to a socket, the
- * pool, dialing and the loop's timers.
+ * One connection of the program, as the bridge's loop serves it: ties an exchange to a socket,
+ * clusters and the loop's timers.
  *
  * Threads: the loop's owner lock.
  */
@@ -10,18 +10,22 @@
 
 #include <stdint.h>
 
-#include "shim/bridge/dial.h"
+#include "shim/bridge/cluster.h"
 #include "shim/bridge/door.h"
-#include "shim/bridge/pool.h"
 
 /* What all of them share; outlives them. */
 struct downstreams {
 	struct loop *loop;
-	struct pool *pool;
+	struct clusters clusters;
+	struct cluster_env env; /* what they need: of downstreams_init()'s making */
 	struct dial_env dial;
+	struct resolver *resolver;
 	uint64_t random; /* state of a generator, not zero */
 	struct downstream *list;
 };
+
+/* `dial.free_descriptor` is the caller's to set. Returns 0 or -1 with `err`. */
+int downstreams_init(struct downstreams *all, struct loop *loop, uint64_t random, struct err *err);
 
 /* Serve a connection until it ends. Takes over the descriptor and what the claim holds, on failure
  * too. */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Idle upstream connections, by destination: the cluster's identity (address, TLS settings) and
- * the server name. A connection that its peer closes, or that says something unasked, leaves by
- * itself; so does one that idles for POOL_IDLE_MS (Envoy's default idleTimeout).
+ * Idle upstream connections. Their owners (lane.h) keep lists of those that are alike; the pool
+ * bounds the number of all of them, and has those leave that their peer closes, that say something
+ * unasked, or that idle for too long.
+ *
+ * Closing a connection tells its cluster (connection.h), which may then have no use for the list:
+ * whoever passes a list here keeps it alive over the call.
  *
  * Threads: the loop's owner lock.
  */
@@ -11,29 +14,28 @@
 
 #include <stdbool.h>
 
-#include "rules/rules.h"
 #include "shim/bridge/connection.h"
 
-#define POOL_IDLE_MS 3600000 /* one hour */
-#define POOL_MAX     256     /* idle connections of a process; the oldest leaves for the newest */
+#define POOL_MAX 256 /* idle connections of a process; the oldest leaves for the newest */
 
-struct pool;
+struct pool {
+	struct loop *loop;
+	struct connection *oldest; /* of all, by the time they came */
+	unsigned n;
+};
 
-struct pool *pool_new(struct loop *loop, struct err *err);
+/* Take the connection of a list that was used last, found alive. NULL: none. */
+struct connection *pool_take(struct pool *pool, struct connection **list);
 
-/* Closes all of them. NULL is allowed. */
-void pool_free(struct pool *pool);
-
-/* The key of a destination, to be freed with free(3). NULL: no memory. */
-char *pool_key(const struct cluster *cluster, const char *server_name);
-
-/* Take the connection that was used last, found alive. NULL: none. */
-struct connection *pool_take(struct pool *pool, const char *key);
-
-/* Take over a connection whose `key` is set, between two requests. */
-void pool_put(struct pool *pool, struct connection *connection);
+/* Take over a connection, between two requests, for at most `idle_ms`; UINT64_MAX: for ever. `list`
+ * is to stay as long as anything is in it. The connection may be closed at once. */
+void pool_put(struct pool *pool, struct connection **list, struct connection *connection,
+	      uint64_t idle_ms);
 
 /* Close the oldest one, to get its descriptor. False: there was none. */
 bool pool_evict(struct pool *pool);
+
+/* Close all that are in a list. */
+void pool_drop(struct pool *pool, struct connection **list);
 
 #endif

@@ -2,6 +2,9 @@
 #include "shim/bridge/sock.h"
 
 #include <errno.h>
+#include <linux/tcp.h> /* libc's tcp_info is shorter */
+#include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -15,6 +18,8 @@ struct sock {
 	bool readable, writable; /* false: an event must come first */
 	bool hung_up;		 /* the end or an error was reported: no further edges */
 	bool read_failed, write_failed;
+	bool ended; /* the peer's FIN came, and before it no reset */
+	bool reset; /* one came, or was to be feared */
 	bool shut;
 };
 
@@ -62,10 +67,13 @@ static ssize_t sock_read(struct io *io, void *data, size_t size)
 		return IO_WANT_READ;
 	}
 	if (n < 0) {
-		sock->read_failed = true;
+		sock->read_failed = sock->reset = true;
 		err_set_errno(&io->err, errno, "read");
 		return IO_ERR;
 	}
+	/* Behind a reset that a write was told of, reading gives an end too. */
+	if (n == 0 && !sock->reset)
+		sock->ended = true;
 	if (n > 0 && (size_t)n < size && !sock->hung_up)
 		sock->readable = false;
 	return n;
@@ -89,6 +97,8 @@ static ssize_t sock_write(struct io *io, const void *data, size_t size)
 	}
 	if (n < 0) {
 		sock->write_failed = true;
+		/* EPIPE: the reset came behind a FIN. */
+		sock->reset = sock->reset || errno != EPIPE;
 		/* What the peer has sent before it went is worth reading; where the kernel or a
 		 * filter refuses, the peer knows nothing of it and may wait for ever. */
 		sock->read_failed = errno != EPIPE && errno != ECONNRESET;
@@ -163,4 +173,22 @@ void sock_ready(struct io *io, uint32_t epoll_events)
 int sock_fd(const struct io *io)
 {
 	return ((const struct sock *)io)->fd;
+}
+
+uint64_t sock_acked(const struct io *io)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(sock_fd(io), IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
+		return UINT64_MAX;
+	return info.tcpi_bytes_acked;
+}
+
+bool sock_unseen(const struct io *io, uint64_t acked)
+{
+	const struct sock *sock = (const struct sock *)io;
+
+	return sock->ended && acked != UINT64_MAX && sock_acked(io) == acked;
 }

@@ -33,4 +33,14 @@ void sock_ready(struct io *io, uint32_t epoll_events);
 
 int sock_fd(const struct io *io);
 
+/* How many bytes the peer's kernel has acknowledged so far. UINT64_MAX: not known (no TCP). */
+uint64_t sock_acked(const struct io *io);
+
+/*
+ * Whether the peer has closed the connection in order, and its kernel has acknowledged nothing since
+ * sock_acked() gave `acked`: then nothing written since can have been read there. A reset tells
+ * nothing: it may overtake the acknowledgement of what the peer has read. False when in doubt.
+ */
+bool sock_unseen(const struct io *io, uint64_t acked);
+
 #endif

@@ -11,9 +11,10 @@
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
 static struct loop loop;
-static struct pool *pool;
+static struct pool pool;
+static struct connection *list, *other;
 static uint16_t port;
-static int listener;
+static int listener, closings;
 
 static void setup(void)
 {
@@ -23,21 +24,32 @@ static void setup(void)
 	ck_assert_int_eq(loop_init(&loop, &owner, &err), 0);
 	ck_assert_int_eq(loop_open(&loop, loop.wake_fd, &err), 0);
 	pthread_mutex_lock(&owner);
-	pool = pool_new(&loop, &err);
-	ck_assert_ptr_nonnull(pool);
+	pool = (struct pool){.loop = &loop};
+	list = other = NULL;
+	closings = 0;
 	listener = loopback_listen(&port);
 }
 
 static void teardown(void)
 {
-	pool_free(pool);
+	while (pool_evict(&pool))
+		continue;
+	ck_assert_uint_eq(pool.n, 0);
+	ck_assert_ptr_null(list);
+	ck_assert_ptr_null(other);
 	pthread_mutex_unlock(&owner);
 	loop_release(&loop);
 	close(listener);
 }
 
+static void closing(struct connection *connection)
+{
+	(void)connection;
+	closings++;
+}
+
 /* A connection with its origin's end. */
-static struct connection *connection(const char *key, int *peer)
+static struct connection *connection(int *peer)
 {
 	int fd = loopback_connect(port, NULL);
 
@@ -45,28 +57,34 @@ static struct connection *connection(const char *key, int *peer)
 	ck_assert_int_ge(*peer, 0);
 	struct connection *c = connection_new(&loop, fd);
 	ck_assert_ptr_nonnull(c);
-	c->key = strdup(key);
+	c->closing = closing;
 	ck_assert_int_eq(io_handshake(c->upstream.io), 0);
 	return c;
 }
 
-START_TEST(newest_first_by_key)
+static void put(struct connection **to, struct connection *c)
+{
+	pool_put(&pool, to, c, UINT64_MAX);
+}
+
+START_TEST(newest_first_of_a_list)
 {
 	int peer[3];
-	struct connection *a = connection("a", &peer[0]);
-	struct connection *b = connection("a", &peer[1]);
-	struct connection *c = connection("c", &peer[2]);
+	struct connection *a = connection(&peer[0]);
+	struct connection *b = connection(&peer[1]);
+	struct connection *c = connection(&peer[2]);
 
-	pool_put(pool, a);
-	pool_put(pool, b);
-	pool_put(pool, c);
-	ck_assert_ptr_eq(pool_take(pool, "a"), b);
+	put(&list, a);
+	put(&list, b);
+	put(&other, c);
+	ck_assert_ptr_eq(pool_take(&pool, &list), b);
 	ck_assert(b->upstream.reused);
-	ck_assert_ptr_eq(pool_take(pool, "a"), a);
-	ck_assert_ptr_null(pool_take(pool, "a"));
-	ck_assert_ptr_null(pool_take(pool, "nobody"));
+	ck_assert_ptr_eq(pool_take(&pool, &list), a);
+	ck_assert_ptr_null(pool_take(&pool, &list));
+	ck_assert_int_eq(closings, 0);
 	connection_free(a, false);
 	connection_free(b, false);
+	ck_assert_int_eq(closings, 2);
 }
 END_TEST
 
@@ -74,18 +92,18 @@ START_TEST(closed_by_the_peer_leaves)
 {
 	int peer[2];
 
-	pool_put(pool, connection("a", &peer[0]));
-	pool_put(pool, connection("a", &peer[1]));
+	put(&list, connection(&peer[0]));
+	put(&list, connection(&peer[1]));
 	close(peer[0]);
 	close(peer[1]);
 	/* not even the loop has heard of it yet */
-	ck_assert_ptr_null(pool_take(pool, "a"));
-	ck_assert(!pool_evict(pool));
+	ck_assert_ptr_null(pool_take(&pool, &list));
+	ck_assert_int_eq(closings, 2);
 
-	pool_put(pool, connection("a", &peer[0]));
+	put(&list, connection(&peer[0]));
 	close(peer[0]);
 	loop_turn(&loop, -1);
-	ck_assert(!pool_evict(pool));
+	ck_assert_int_eq(closings, 3);
 }
 END_TEST
 
@@ -93,65 +111,74 @@ START_TEST(unasked_bytes_end_it)
 {
 	int peer;
 
-	pool_put(pool, connection("a", &peer));
+	put(&list, connection(&peer));
 	ck_assert_int_eq(write(peer, "?", 1), 1);
-	ck_assert_ptr_null(pool_take(pool, "a"));
+	ck_assert_ptr_null(pool_take(&pool, &list));
 	close(peer);
 }
 END_TEST
 
 START_TEST(evicts_the_oldest)
 {
-	int peer[2];
-	struct connection *old = connection("old", &peer[0]);
-	struct connection *new = connection("new", &peer[1]);
+	int peer[3];
+	struct connection *c[3];
 
-	pool_put(pool, old);
-	loop.now += 5;
-	pool_put(pool, new);
-	ck_assert(pool_evict(pool));
-	ck_assert_ptr_null(pool_take(pool, "old"));
-	ck_assert_ptr_eq(pool_take(pool, "new"), new);
-	connection_free(new, false);
+	for (int i = 0; i < 3; i++)
+		c[i] = connection(&peer[i]);
+	put(&list, c[0]);
+	put(&other, c[1]);
+	put(&list, c[2]);
+	ck_assert(pool_evict(&pool));
+	ck_assert_ptr_eq(pool.oldest, c[1]);
+	ck_assert_ptr_eq(pool_take(&pool, &list), c[2]);
+	ck_assert_ptr_null(pool_take(&pool, &list));
+	connection_free(c[2], false);
 }
 END_TEST
 
 START_TEST(idle_time_ends)
 {
 	int peer;
-	struct connection *c = connection("a", &peer);
+	struct connection *c = connection(&peer);
 
-	pool_put(pool, c);
-	ck_assert_uint_eq(c->idle.at, loop.now + POOL_IDLE_MS);
-	timer_clear(&loop, &c->idle);
-	c->idle.fire(&c->idle);
-	ck_assert(!pool_evict(pool));
+	pool_put(&pool, &list, c, 5000);
+	ck_assert_uint_eq(c->idle.at, loop.now + 5000);
+	loop.now += 5000;
+	loop_run_due(&loop);
+	ck_assert_int_eq(closings, 1);
+	ck_assert(!pool_evict(&pool));
+
+	/* without such a time, it stays */
+	c = connection(&peer);
+	put(&list, c);
+	ck_assert_uint_eq(c->idle.at, 0);
 }
 END_TEST
 
 START_TEST(size_is_bounded)
 {
 	int peer[POOL_MAX + 1];
-	int n = 0;
 
 	for (int i = 0; i <= POOL_MAX; i++)
-		pool_put(pool, connection("a", &peer[i]));
-	while (pool_evict(pool))
-		n++;
-	ck_assert_int_eq(n, POOL_MAX);
+		put(&list, connection(&peer[i]));
+	ck_assert_uint_eq(pool.n, POOL_MAX);
+	ck_assert_int_eq(closings, 1);
 	for (int i = 0; i <= POOL_MAX; i++)
 		close(peer[i]);
 }
 END_TEST
 
-START_TEST(key_is_cluster_and_name)
+START_TEST(drops_a_list)
 {
-	struct cluster cluster = {.id = "x:443"};
-	char *a = pool_key(&cluster, "one.example"), *b = pool_key(&cluster, "two.example");
+	int peer[3];
 
-	ck_assert_str_ne(a, b);
-	free(a);
-	free(b);
+	put(&list, connection(&peer[0]));
+	put(&other, connection(&peer[1]));
+	put(&list, connection(&peer[2]));
+	pool_drop(&pool, &list);
+	ck_assert_ptr_null(list);
+	ck_assert_uint_eq(pool.n, 1);
+	ck_assert_int_eq(closings, 2);
 }
 END_TEST
 
@@ -162,13 +189,13 @@ Suite *pool_suite(void)
 	TCase *all = tcase_create("pool");
 
 	tcase_add_checked_fixture(all, setup, teardown);
-	tcase_add_test(all, newest_first_by_key);
+	tcase_add_test(all, newest_first_of_a_list);
 	tcase_add_test(all, closed_by_the_peer_leaves);
 	tcase_add_test(all, unasked_bytes_end_it);
 	tcase_add_test(all, evicts_the_oldest);
 	tcase_add_test(all, idle_time_ends);
 	tcase_add_test(all, size_is_bounded);
-	tcase_add_test(all, key_is_cluster_and_name);
+	tcase_add_test(all, drops_a_list);
 	suite_add_tcase(suite, all);
 	return suite;
 }

@@ -166,6 +166,55 @@ START_TEST(clusters)
 }
 END_TEST
 
+/* What is counted, balanced or dialled in another way is another cluster. */
+START_TEST(policy_is_identity)
+{
+	static const char *const policies[] = {
+	    "tls = { mode = \"DISABLE\"; };",
+	    "connectionPool = { tcp = { maxConnections = 1; }; };",
+	    "connectionPool = { tcp = { maxConnections = 2; }; };",
+	    "connectionPool = { tcp = { connectTimeout = \"2s\"; }; };",
+	    "connectionPool = { http = { maxRetries = 1; }; };",
+	    "connectionPool = { http = { http1MaxPendingRequests = 1; }; };",
+	    "loadBalancer = { simple = \"RANDOM\"; };",
+	    "loadBalancer = { consistentHash = { useSourceIp = true; }; };",
+	    "outlierDetection = { consecutive5xxErrors = 7; };",
+	};
+	enum { N = sizeof(policies) / sizeof(policies[0]) };
+	char *ids[N];
+	uint64_t timeout = 0;
+
+	for (size_t i = 0; i < N; i++) {
+		char file[1024];
+
+		snprintf(file, sizeof(file),
+			 "serviceEntries = ( { name = \"p\"; hosts = [ \"p.test\" ];"
+			 " ports = ( { number = 80; name = \"http\"; protocol = \"HTTP\"; } );"
+			 " resolution = \"DNS\"; } );"
+			 "destinationRules = ( { name = \"p\"; host = \"p.test\";"
+			 " trafficPolicy = { %s }; } );",
+			 policies[i]);
+		rules_unref(rules);
+		diags_release(&diags);
+		rules = load(file);
+		ck_assert_ptr_nonnull(rules);
+		const struct cluster *cluster = match("p.test", "/", 80, NULL).cluster;
+		ids[i] = strdup(cluster->id);
+		if (i == 0)
+			ck_assert_uint_eq(cluster->connect_timeout, 10000);
+		if (i == 3)
+			timeout = cluster->connect_timeout;
+		ck_assert_uint_eq(cluster->target_port, 80);
+	}
+	ck_assert_uint_eq(timeout, 2000);
+	for (size_t i = 0; i < N; i++) {
+		for (size_t j = 0; j < i; j++)
+			ck_assert_str_ne(ids[i], ids[j]);
+		free(ids[i]);
+	}
+}
+END_TEST
+
 /* Equal settings make equal ids, over reloads too; any difference makes another. */
 START_TEST(identity)
 {
@@ -379,6 +428,7 @@ Suite *rules_suite(void)
 	tcase_add_test(tcase, connections);
 	tcase_add_test(tcase, clusters);
 	tcase_add_test(tcase, identity);
+	tcase_add_test(tcase, policy_is_identity);
 	tcase_add_test(tcase, virtual_hosts);
 	tcase_add_test(tcase, routes);
 	tcase_add_test(tcase, weights);

@@ -273,6 +273,94 @@ static void bind_libc(void)
 	libc_bind();
 }
 
+/* Read to the end or an error. */
+static void drain(struct io *io)
+{
+	char data[64];
+	ssize_t n;
+
+	do {
+		wait_readable(io);
+		sock_ready(io, EPOLLIN);
+		n = io_read(io, data, sizeof(data));
+	} while (n > 0 || n == IO_WANT_READ);
+}
+
+static void close_hard(int fd)
+{
+	const struct linger drop = {.l_onoff = 1, .l_linger = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop));
+	close(fd);
+}
+
+START_TEST(what_came_behind_the_end_is_unseen)
+{
+	int peer;
+	struct io *io = connected(&peer);
+	uint64_t acked = sock_acked(io);
+
+	ck_assert_uint_ne(acked, UINT64_MAX);
+	close(peer);
+	ck_assert_int_eq(io_write(io, "request", 7), 7);
+	ck_assert(!sock_unseen(io, acked)); /* nothing is known yet */
+	drain(io);
+	ck_assert(sock_unseen(io, acked));
+	ck_assert(!sock_unseen(io, UINT64_MAX));
+	io_close(io, false);
+}
+END_TEST
+
+START_TEST(what_came_before_the_end_may_be_seen)
+{
+	int peer;
+	struct io *io = connected(&peer);
+	uint64_t acked = sock_acked(io);
+	char data[7];
+
+	ck_assert_int_eq(io_write(io, "request", 7), 7);
+	ck_assert_int_eq(recv(peer, data, 7, MSG_WAITALL), 7);
+	close(peer);
+	drain(io);
+	ck_assert(!sock_unseen(io, acked));
+	io_close(io, false);
+}
+END_TEST
+
+/* A reset overtakes the acknowledgement of what was read. */
+START_TEST(what_was_reset_may_be_seen)
+{
+	for (int late = 0; late < 2; late++) {
+		int peer;
+		struct io *io = connected(&peer);
+		uint64_t acked = sock_acked(io);
+
+		if (late)
+			close_hard(peer);
+		io_write(io, "request", 7);
+		if (!late)
+			close_hard(peer);
+		drain(io);
+		ck_assert(!sock_unseen(io, acked));
+		io_close(io, false);
+	}
+}
+END_TEST
+
+START_TEST(what_is_no_tcp_may_be_seen)
+{
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	struct io *io = sock_io(ends[0], false);
+	uint64_t acked = sock_acked(io);
+	close(ends[1]);
+	drain(io);
+	ck_assert(!sock_unseen(io, acked));
+	io_close(io, false);
+}
+END_TEST
+
 Suite *sock_suite(void);
 Suite *sock_suite(void)
 {
@@ -289,6 +377,10 @@ Suite *sock_suite(void)
 	tcase_add_test(tcase, a_full_socket_waits_for_an_event);
 	tcase_add_test(tcase, a_reset_is_an_error_and_not_an_end);
 	tcase_add_test(tcase, closing_hard_resets_the_peer);
+	tcase_add_test(tcase, what_came_behind_the_end_is_unseen);
+	tcase_add_test(tcase, what_came_before_the_end_may_be_seen);
+	tcase_add_test(tcase, what_was_reset_may_be_seen);
+	tcase_add_test(tcase, what_is_no_tcp_may_be_seen);
 	tcase_add_test(tcase, a_failed_write_raises_no_signal_and_leaves_reads_alone);
 	suite_add_tcase(suite, tcase);
 	return suite;
