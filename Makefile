@@ -212,9 +212,10 @@ check-programs: all
 check-leaks: all
 	$(if $(SAN),@echo "  SKIP  leaks: most programs do not bear a sanitizer's runtime",$(call say,TEST,leaks) tests/programs/run.py --leaks $(B))
 
-# The suites that have threads; the library itself can be preloaded into no program under gcc's
-# ThreadSanitizer, so that crowd is the program.
-threaded := bridge crowd dial dns dns_relay door fds fork log loop mesh names pool process registry replay resolve thread
+# The suites that have threads, and those of what threads share. The library itself can be preloaded
+# into no program under gcc's ThreadSanitizer, so that crowd is the program. (Without process: its
+# vfork is a fork there.)
+threaded := bridge crowd dial dns dns_relay door fds fork log loop mesh names pool registry resolve thread tls_stream
 check-threads:
 	+@$(MAKE) --no-print-directory SAN=thread check-suites
 check-suites: $(unit)
