@@ -74,7 +74,7 @@ def settled(number):
     return descriptors()
 
 
-def balance(step, rounds, slack=8192, calm=0.2):
+def balance(step, rounds, slack=2048, calm=0.2):
     """Take `step` often. Says whether the bridge holds as much behind it as before: the first two
     rounds are for tables and caches, which fill. `calm`: seconds after which a step has ended in the
     bridge, too."""

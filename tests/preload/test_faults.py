@@ -196,7 +196,7 @@ def refused():
     connection = faulty.connect()
     return {faulty.ask('/x', connection=connection) for _ in range(4)}
 print(*refused())
-print(faulty.balance(refused, 5))
+print(faulty.balance(refused, 12))
 ''')
     t.equal(lines, [str((503, RESET + 'remote connection failure, transport failure reason: '
                          'delayed connect error: connect: Connection refused')),
@@ -235,7 +235,7 @@ import faulty
 def failing():
     return {faulty.ask('/x') for _ in range(4)}
 print(*failing())
-print(faulty.balance(failing, 5))
+print(faulty.balance(failing, 12))
 ''')
     t.equal(lines[1:], ['nothing is lost'], 'the balance')
     t.check(lines[0].startswith(str((503, RESET + 'remote connection failure, transport failure '
