@@ -376,6 +376,12 @@ START_TEST(the_program_says_where)
 	wish.dynamic = NULL;
 	program_wish(d, &wish);
 	failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
+	cluster->resolution = RESOLUTION_DYNAMIC_DNS;
+	cluster->id = "dynamic";
+	unsigned asked = stage_questions;
+	program_wish(d, &wish); /* what was asked for is no name */
+	failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
+	ck_assert_uint_eq(stage_questions, asked);
 }
 END_TEST
 
