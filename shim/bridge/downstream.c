@@ -147,19 +147,14 @@ static void acquired(struct acquiring *acquiring, struct connection *connection,
 	drive(d);
 }
 
-/* What the program said itself, where that is where to go. */
+/* What the program said itself, where that is where to go. A synthetic address leads nowhere. */
 static const char *dynamic(const struct downstream *d, const struct acquisition *wish)
 {
-	if (wish->dynamic)
-		return wish->dynamic;
-	switch (wish->cluster->resolution) {
-	case RESOLUTION_NONE:
-		return d->literal[0] ? d->literal : NULL;
-	case RESOLUTION_DYNAMIC_DNS:
-		return d->claim.name;
-	default:
-		return NULL;
-	}
+	const char *literal = d->literal[0] ? d->literal : NULL;
+
+	if (wish->cluster == &d->cluster)
+		return literal ?: d->claim.name;
+	return wish->cluster->resolution == RESOLUTION_DYNAMIC_DNS ? wish->dynamic : literal;
 }
 
 static void op_acquire(struct exchange *exchange, const struct acquisition *wish)

@@ -293,7 +293,8 @@ int hosts_init(struct live_cluster *cluster)
 		struct live_endpoint *e = &cluster->endpoints[i];
 
 		e->cluster = cluster;
-		if (!endpoint_fixed(e) && resolves(cluster->cluster.resolution))
+		if (!endpoint_fixed(e) && *rule_of(e)->address &&
+		    resolves(cluster->cluster.resolution))
 			e->query.answer = answered;
 	}
 	cluster->stale = true;

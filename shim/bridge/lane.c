@@ -304,8 +304,11 @@ static void give(struct acquiring *a, struct connection *connection)
 	a->done(a, connection, UPSTREAM_CONNECT, NULL);
 }
 
-/* A connection could not be made: not for the one who has waited longest; and where there is no
- * other to hope for, for nobody who waits, as in Envoy. */
+/*
+ * A connection could not be made: not for the one who has waited longest; and where there is no
+ * other to hope for, for nobody who waits, as in Envoy. A request goes to another host if its rules
+ * have it tried again; what is no request has nobody else to try again.
+ */
 static void refuse(struct lane *lane, enum upstream_failure failure, const char *reason)
 {
 	unsigned n = lane->n_dialings + lane->open ? 1 : lane->n_pending;
@@ -314,7 +317,10 @@ static void refuse(struct lane *lane, enum upstream_failure failure, const char 
 		struct acquiring *a = lane->pending;
 
 		leave(a);
-		cluster_assign(a, failure, reason);
+		if (a->http)
+			acquiring_fail(a, failure, reason);
+		else
+			cluster_assign(a, failure, reason);
 	}
 }
 

@@ -81,10 +81,18 @@ START_TEST(least_requests)
 }
 END_TEST
 
+/* Retries do that for requests. */
 START_TEST(refused_hosts_are_walked_on_from)
 {
+	const struct acquisition wish = {.cluster = cluster, .server_name = "a.test"};
+
 	stage_policy_init(&policy, 2);
 	program_ask(a, cluster);
+	stage_refuse(0);
+	failed_with(a, UPSTREAM_CONNECT, "connect: Connection refused");
+
+	stage_n_dialings = 0;
+	program_wish(a, &wish);
 	stage_refuse(0);
 	ck_assert_int_eq(a->answers, 0);
 	ck_assert_uint_eq(stage_n_dialings, 2);
@@ -310,12 +318,13 @@ START_TEST(address_goes_while_it_is_dialled)
 	stage_advance(10000);
 	program_ask(b, cluster);
 	stage_resolve("one.test", 1, (unsigned char[]){8});
-	stage_refuse(0); /* a goes on to where the name leads now */
-	ck_assert_uint_eq(stage_dialled(2), 8);
-	stage_connect(2, 0);
+	stage_connect(0, 0); /* it is still good for one request */
 	ck_assert_ptr_nonnull(a->connection);
-	stage_connect(1, 0);
-	ck_assert_ptr_nonnull(b->connection);
+	program_give_back(a, true);
+	stage_refuse(1);
+	failed_with(b, UPSTREAM_CONNECT, "connect: Connection refused");
+	program_ask(b, cluster);
+	ck_assert_uint_eq(stage_dialled(2), 8);
 }
 END_TEST
 
@@ -367,6 +376,12 @@ START_TEST(the_program_says_where)
 	wish.dynamic = NULL;
 	program_wish(d, &wish);
 	failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
+	cluster->resolution = RESOLUTION_DYNAMIC_DNS;
+	cluster->id = "dynamic";
+	unsigned asked = stage_questions;
+	program_wish(d, &wish); /* what was asked for is no name */
+	failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
+	ck_assert_uint_eq(stage_questions, asked);
 }
 END_TEST
 
