@@ -326,6 +326,8 @@ static void check_tunnel_protocol(struct reader *reader, void *value)
 	    strcmp(protocol->s, "POST") != 0)
 		reader_error(reader, &protocol->where,
 			     "tunnel protocol must be \"CONNECT\" or \"POST\"");
+	else if (!strcmp(protocol->s, "POST"))
+		reader_gap(reader, &protocol->where, "TunnelSettings", "protocol", "POST");
 }
 
 static void check_target_host(struct reader *reader, void *value)
@@ -441,9 +443,8 @@ static const struct key policy_keys[] = {
     KEY_GROUP(struct traffic_policy, outlier_detection, "outlierDetection", outlier_schema),
     KEY_GROUP(struct traffic_policy, tls, "tls", tls_settings_schema),
     KEY_GROUPS(struct traffic_policy, port_level_settings, "portLevelSettings", port_policy_schema),
-    KEY_GROUP(struct traffic_policy, tunnel, "tunnel", tunnel_schema, .gap = true),
-    KEY_GROUP(struct traffic_policy, proxy_protocol, "proxyProtocol", proxy_protocol_schema,
-	      .gap = true),
+    KEY_GROUP(struct traffic_policy, tunnel, "tunnel", tunnel_schema),
+    KEY_GROUP(struct traffic_policy, proxy_protocol, "proxyProtocol", proxy_protocol_schema),
     KEY_GROUP(struct traffic_policy, retry_budget, "retryBudget", retry_budget_schema),
 };
 const struct schema traffic_policy_schema =

@@ -14,6 +14,8 @@
 #include <sys/un.h>
 
 #include "rules/destination_rule.h"
+#include "shim/bridge/preface.h"
+#include "shim/bridge/sock.h"
 #include "shim/container_of.h"
 #include "shim/libc.h"
 
@@ -85,17 +87,34 @@ static void attempt_failed(struct attempt *a, enum upstream_failure failure, con
 		d->failed(d->arg, (size_t)(a - d->attempts), failure);
 }
 
+/* Whether the tunnel of the rules is used: it is for streams, requests are none of its business. */
+static const struct tunnel_settings *tunnel_of(const struct dialing *d)
+{
+	return d->http ? NULL : d->cluster->tunnel;
+}
+
+/* Whether TLS is ours to originate. Bytes that are TLS already get none, unless it is for the proxy
+ * that tunnels them. */
+static bool has_tls(const struct dialing *d)
+{
+	return d->cluster->tls.mode != TLS_MODE_DISABLE && (!d->encrypted || tunnel_of(d));
+}
+
+static int no_memory(struct attempt *a)
+{
+	attempt_failed(a, UPSTREAM_CONNECT, strerror(ENOMEM));
+	return -1;
+}
+
 static int originate_tls(struct attempt *a)
 {
 	struct dialing *d = a->dialing;
 	struct err err = {0};
 
-	if (d->cluster->tls.mode == TLS_MODE_DISABLE || d->encrypted)
-		return 0;
 	if (!d->env->tls)
 		d->env->tls = tls_new(&err);
 	struct io *tls = d->env->tls ? tls_connect(d->env->tls, &d->cluster->tls, d->server_name,
-						   d->http, a->connection->sock, &err) :
+						   d->http, a->connection->upstream.io, &err) :
 				       NULL;
 	if (!tls) {
 		attempt_failed(a, UPSTREAM_TLS, err.text);
@@ -105,7 +124,35 @@ static int originate_tls(struct attempt *a)
 	return 0;
 }
 
-/* The first that connects: nobody else goes on. Returns as originate_tls(). */
+/* What lies over the socket: a PROXY header before anything else, TLS, a tunnel through its end.
+ * Returns 0, or -1: the attempt has failed. */
+static int build_stack(struct attempt *a)
+{
+	const struct dialing *d = a->dialing;
+	const struct proxy_protocol *proxy = d->cluster->proxy_protocol;
+	const struct tunnel_settings *tunnel = tunnel_of(d);
+	struct io **io = &a->connection->upstream.io, *over;
+
+	if (proxy) {
+		over = proxy_header_io(*io, sock_fd(a->connection->sock),
+				       proxy->version.value == PROXY_PROTOCOL_V2 ? 2 : 1);
+		if (!over)
+			return no_memory(a);
+		*io = over;
+	}
+	if (has_tls(d) && originate_tls(a) < 0)
+		return -1;
+	if (tunnel) {
+		over = connect_tunnel_io(*io, tunnel->target_host.s,
+					 (uint16_t)tunnel->target_port.value);
+		if (!over)
+			return no_memory(a);
+		*io = over;
+	}
+	return 0;
+}
+
+/* The first that connects: nobody else goes on. Returns as build_stack(). */
 static int win(struct attempt *a)
 {
 	struct dialing *d = a->dialing;
@@ -121,7 +168,7 @@ static int win(struct attempt *a)
 		other->connection = NULL;
 		d->open--;
 	}
-	return originate_tls(a);
+	return build_stack(a);
 }
 
 /* Returns -1 when the attempt has failed, 1 when the dialing is over, else 0. */
@@ -137,7 +184,7 @@ static int advance(struct attempt *a)
 		if (n == IO_WANT_READ || n == IO_WANT_WRITE)
 			return 0;
 		if (n < 0) {
-			attempt_failed(a, connected ? UPSTREAM_TLS : UPSTREAM_CONNECT,
+			attempt_failed(a, connected && has_tls(d) ? UPSTREAM_TLS : UPSTREAM_CONNECT,
 				       io_error(connected ? connection->upstream.io :
 							    connection->sock));
 			return -1;

@@ -2,8 +2,9 @@
 /*
  * Dialing: from the addresses of a host to a connection that is ready for its first byte. Addresses
  * are tried in their order, the next one beside those under way after DIAL_STAGGER_MS or at once when
- * one of them has failed (RFC 8305); the first that connects wins, and TLS is originated on it.
- * The cluster's connect timeout covers all of it.
+ * one of them has failed (RFC 8305); the first that connects wins, and gets what the cluster asks
+ * for: a PROXY header, TLS, a tunnel through an HTTP proxy (preface.h). The cluster's connect timeout
+ * covers all of it.
  *
  * Threads: the loop's owner lock.
  */

@@ -316,6 +316,90 @@ START_TEST(unix_sockets)
 }
 END_TEST
 
+/* The other end of a connection that is being made, once it has said `text`. */
+static int hear(const char *text)
+{
+	char got[256];
+	size_t len = strlen(text);
+
+	loop_turn(&loop, 0); /* dialing begins from the loop */
+	int fd = accept(listener, NULL, NULL);
+
+	ck_assert_int_ge(fd, 0);
+	for (;;) {
+		ssize_t n = recv(fd, got, len, MSG_PEEK | MSG_DONTWAIT);
+
+		if (n == (ssize_t)len)
+			break;
+		ck_assert(n != 0);
+		loop_turn(&loop, 10);
+	}
+	ck_assert_int_eq(recv(fd, got, len, 0), (ssize_t)len);
+	ck_assert_mem_eq(got, text, len);
+	return fd;
+}
+
+/* DestinationRule proxyProtocol: before anything else. */
+START_TEST(proxy_header_comes_first)
+{
+	static const struct proxy_protocol v1 = {.version = {.value = PROXY_PROTOCOL_V1}};
+	struct sockaddr_storage address = at(port);
+
+	cluster.proxy_protocol = &v1;
+	dial(&address, 1);
+	ck_assert_ptr_nonnull(outcome.connection);
+	close(hear("PROXY TCP4 127.0.0.1 127.0.0.1 "));
+	connection_free(outcome.connection, false);
+	cluster.proxy_protocol = NULL;
+}
+END_TEST
+
+/* DestinationRule tunnel: for streams, whose bytes follow the proxy's answer. */
+START_TEST(through_a_tunnel)
+{
+	static const char *const answers[] = {"HTTP/1.1 200 OK\r\n\r\nfirst",
+					      "HTTP/1.1 403 Forbidden\r\n\r\n"};
+	static const struct tunnel_settings tunnel = {.target_host = {.s = "db.example"},
+						      .target_port = {.value = 5432, .set = true}};
+	struct sockaddr_storage address = at(port);
+	char first[8];
+
+	cluster.tunnel = &tunnel;
+	start(&address, 1, true);
+	int fd = hear("CONNECT db.example:5432 HTTP/1.1\r\nHost: db.example:5432\r\n\r\n");
+	ck_assert_int_eq(outcome.calls, 0);
+	ck_assert_int_gt(send(fd, answers[_i], strlen(answers[_i]), 0), 0);
+	while (!outcome.calls)
+		loop_turn(&loop, -1);
+	if (_i) {
+		ck_assert_ptr_null(outcome.connection);
+		ck_assert_int_eq(outcome.failure, UPSTREAM_CONNECT);
+		ck_assert_str_eq(outcome.err.text, "HTTP tunnel: the proxy answered 403 to CONNECT");
+	} else {
+		ck_assert_ptr_nonnull(outcome.connection);
+		ck_assert_int_eq(io_read(outcome.connection->upstream.io, first, sizeof(first)), 5);
+		connection_free(outcome.connection, false);
+	}
+	close(fd);
+	cluster.tunnel = NULL;
+}
+END_TEST
+
+/* ... and requests go to the proxy as to any host (Istio: "can't be applied to HTTP routes"). */
+START_TEST(no_tunnel_for_requests)
+{
+	static const struct tunnel_settings tunnel = {.target_host = {.s = "db.example"},
+						      .target_port = {.value = 5432, .set = true}};
+	struct sockaddr_storage address = at(port);
+
+	cluster.tunnel = &tunnel;
+	dial(&address, 1);
+	ck_assert_ptr_nonnull(outcome.connection);
+	connection_free(outcome.connection, false);
+	cluster.tunnel = NULL;
+}
+END_TEST
+
 START_TEST(cancelled)
 {
 	struct sockaddr_storage address = at(port);
@@ -352,6 +436,9 @@ Suite *dial_suite(void)
 	tcase_add_test(all, keep_alive_of_the_rules);
 	tcase_add_test(all, unix_sockets);
 	tcase_add_test(all, cancelled);
+	tcase_add_test(all, proxy_header_comes_first);
+	tcase_add_loop_test(all, through_a_tunnel, 0, 2);
+	tcase_add_test(all, no_tunnel_for_requests);
 	suite_add_tcase(suite, all);
 	return suite;
 }
