@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a sidecar does with requests, before real servers: shares, header operations, time limits,
-retries, faults, names in TLS."""
+retries, faults, mirrors, names in TLS."""
 
 import collections
 import time
@@ -171,6 +171,27 @@ def retries(t):
     t.check(0.6 <= seconds < 2.5, f'it took {seconds} s')
     t.equal(dict(counted), {'/fails/1/a': 1, '/fails/3/b': 4, '/fails/4/c': 4, '/fails/2/d': 3,
                             '/slow': 2}, 'requests at the origin')
+
+
+@harness.test(timeout=60)
+def mirror(t):
+    """A copy of each, whose answer nobody sees, and which nobody waits for."""
+    one, two = [origin.Nginx(t, locations=echo(name)) for name in ('one', 'two')]
+    rules = rules_of(t, [one.port, two.port], f'''
+        route = ( {to("one")} );
+        mirrors = ( {{ destination = {{ host = "two.example"; port = {{ number = 443; }}; }};
+                       percentage = {{ value = 100.0; }}; }} );''')
+    urls = [f'http://webserver/{i}' for i in range(10)]
+    script = f'''if 1:
+        import time, urllib.request
+        for i in range(10):
+            print(urllib.request.urlopen(f'http://webserver/{{i}}').read().decode(), end='')
+        time.sleep(1)'''
+    out = t.succeed([harness.PYTHON, '-c', script], rules=rules)
+    t.equal(out, ''.join(f'one /{i}\n' for i in range(len(urls))), 'answers')
+    wanted = sorted(f'GET /{i} HTTP/1.1' for i in range(len(urls)))
+    t.equal(sorted(line.request for line in one.lines(10)), wanted, 'requests')
+    t.equal(sorted(line.request for line in two.lines(10)), wanted, 'copies')
 
 
 @harness.test(timeout=60)
