@@ -9,20 +9,28 @@
 #include <utlist.h>
 
 #include "shim/address.h"
+#include "shim/bridge/pipe.h"
+#include "shim/bridge/shadow.h"
 #include "shim/bridge/sock.h"
 #include "shim/container_of.h"
 #include "shim/libc.h"
 #include "shim/log.h"
 
+/* Nobody waits for a mirror, and so nobody notices one that never answers: copies have an end. */
+#define COPIES_MAX   256 /* at a time; there are no more for a while */
+#define COPY_LIFE_MS 60000
+
 struct downstream {
 	struct downstreams *all;
 	struct claim claim; /* its rules have gone to the exchange */
 	struct exchange *exchange; /* NULL: over, kept for a queued `again` only */
-	struct io *sock;
-	struct watch watch;
+	struct io *down; /* a socket, or the end of a pipe that brings a copy for a mirror */
+	struct watch watch; /* of the socket; else not set */
 	struct timer timer;
+	struct timer life; /* of a copy */
 	struct task again;
 	bool queued, driving;
+	bool copy; /* for a mirror */
 	struct acquiring acquiring;
 	struct cluster cluster;	 /* past the rules: the one that the registry does not have */
 	struct in6_addr address; /* that was dialled */
@@ -42,7 +50,9 @@ static void downstream_free(struct downstream *d)
 		exchange_free(exchange);
 		cluster_leave(&d->acquiring);
 		timer_clear(d->all->loop, &d->timer);
+		timer_clear(d->all->loop, &d->life);
 		DL_DELETE(d->all->list, d);
+		d->all->n_copies -= d->copy;
 	}
 	if (d->queued) /* the task frees the rest */
 		return;
@@ -62,7 +72,7 @@ static void drive(struct downstream *d)
 	case EXCHANGE_WAIT:
 		/* A program that writes a request in pieces, without TCP_NODELAY, sends the next
 		 * one when we acknowledge the last: at once, not 40 ms later. */
-		if (exchange_awaits_request(d->exchange))
+		if (!d->copy && exchange_awaits_request(d->exchange))
 			setsockopt(d->watch.fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
 		break;
 	case EXCHANGE_MORE:
@@ -92,7 +102,7 @@ static void watch_ready(struct watch *watch, uint32_t events)
 {
 	struct downstream *d = container_of(watch, struct downstream, watch);
 
-	sock_ready(d->sock, events);
+	sock_ready(d->down, events);
 	/* A reset: nobody is there. (EPOLLHUP alone may still have bytes before it.) */
 	if (events & EPOLLERR)
 		exchange_abandon(d->exchange);
@@ -105,6 +115,17 @@ static void timer_fired(struct timer *timer)
 
 	drive(d);
 }
+
+static void life_over(struct timer *timer)
+{
+	struct downstream *d = container_of(timer, struct downstream, life);
+
+	log_debug("%s: a mirror takes too long, its copy is broken off", d->claim.name);
+	exchange_abandon(d->exchange);
+	drive(d);
+}
+
+static struct io *copy_start(struct downstream *of, const struct cluster *cluster);
 
 /* ---- what the exchange asks for ---------------------------------------------------------- */
 
@@ -213,10 +234,8 @@ static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
 static struct io *op_mirror(struct exchange *exchange, const struct cluster *cluster,
 			    const char *server_name)
 {
-	(void)exchange;
-	(void)cluster;
-	(void)server_name;
-	return NULL;
+	(void)server_name; /* follows from the copy's Host, as it did for the original */
+	return copy_start(exchange_env(exchange), cluster);
 }
 
 static uint64_t op_now(struct exchange *exchange)
@@ -297,12 +316,34 @@ static void find_source(struct downstream *d)
 		snprintf(d->source, sizeof(d->source), v4 ? "%s:%u" : "[%s]:%u", text, port);
 }
 
-static int start(struct downstream *d)
+static struct downstream *downstream_new(struct downstreams *all, const struct claim *claim)
+{
+	struct downstream *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->all = all;
+	d->claim = *claim;
+	d->watch.fd = -1;
+	d->watch.ready = watch_ready;
+	d->acquiring.done = acquired;
+	d->timer.fire = timer_fired;
+	d->life.fire = life_over;
+	d->again.run = run_again;
+	write_literal(d);
+	passthrough(d);
+	return d;
+}
+
+/* From here on the exchange has `down` and the claim's rules, on failure too. Returns 0, or -1: `d`
+ * is the caller's to free. */
+static int start(struct downstream *d, struct io *down)
 {
 	struct exchange_target target = {
 	    .rules = d->claim.rules,
 	    .kind = d->claim.kind,
 	    .cluster = d->claim.cluster,
+	    .direct = &d->cluster,
 	    .name = d->claim.name,
 	    .port = d->claim.port,
 	    .address = &d->address,
@@ -310,23 +351,22 @@ static int start(struct downstream *d)
 	};
 	uint16_t port;
 
-	find_source(d);
-
 	if (!address_split((const struct sockaddr *)&d->claim.dialled, sizeof(d->claim.dialled),
 			   &d->address, &port))
 		target.address = NULL;
-	write_literal(d);
-	passthrough(d);
-	target.direct = &d->cluster;
 	if (target.kind == RULES_PASSTHROUGH)
 		target.cluster = &d->cluster;
-	d->exchange = exchange_new(&ops, d, d->sock, &target);
-	return d->exchange ? 0 : -1;
+	d->down = down;
+	d->exchange = exchange_new(&ops, d, down, &target);
+	if (!d->exchange)
+		return -1;
+	DL_APPEND(d->all->list, d);
+	return 0;
 }
 
 void downstream_start(struct downstreams *all, int fd, const struct claim *claim)
 {
-	struct downstream *d = calloc(1, sizeof(*d));
+	struct downstream *d = downstream_new(all, claim);
 	struct io *sock = d ? sock_io(fd, false) : NULL;
 	int one = 1, probe_s = 10;
 
@@ -342,27 +382,56 @@ void downstream_start(struct downstreams *all, int fd, const struct claim *claim
 		free(d);
 		return;
 	}
-	d->all = all;
-	d->claim = *claim;
-	d->sock = sock;
-	d->watch.fd = -1;
-	d->watch.ready = watch_ready;
-	d->acquiring.done = acquired;
-	d->timer.fire = timer_fired;
-	d->again.run = run_again;
 	if (loop_watch(all->loop, &d->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		io_close(sock, true);
 		rules_unref(claim->rules);
 		free(d);
 		return;
 	}
-	if (start(d) < 0) { /* it has closed the socket and given the rules back */
+	find_source(d);
+	if (start(d, sock) < 0) {
 		loop_unwatch(all->loop, &d->watch);
 		free(d);
 		return;
 	}
-	DL_APPEND(all->list, d);
 	drive(d);
+}
+
+/* ---- copies for mirrors ------------------------------------------------------------------ */
+
+static void pipe_ready(void *arg)
+{
+	drive(arg);
+}
+
+/* An exchange of its own for a request that is the same as one of `of`. NULL: it cannot be had. */
+static struct io *copy_start(struct downstream *of, const struct cluster *cluster)
+{
+	struct downstreams *all = of->all;
+	struct claim claim = of->claim;
+	struct io *writer, *down;
+
+	if (all->n_copies >= COPIES_MAX)
+		return NULL;
+	claim.kind = RULES_HTTP;
+	claim.cluster = cluster;
+	struct downstream *d = downstream_new(all, &claim);
+	writer = d ? shadow_new(all->loop, &down) : NULL;
+	if (!writer) {
+		free(d);
+		return NULL;
+	}
+	rules_ref(claim.rules);
+	if (start(d, down) < 0) {
+		free(d);
+		io_close(writer, true);
+		return NULL;
+	}
+	d->copy = true;
+	all->n_copies++;
+	timer_set(all->loop, &d->life, COPY_LIFE_MS);
+	pipe_on_ready(down, pipe_ready, d);
+	return writer;
 }
 
 void downstreams_close(struct downstreams *all)

@@ -22,6 +22,7 @@ struct downstreams {
 	struct resolver *resolver;
 	uint64_t random; /* state of a generator, not zero */
 	struct downstream *list;
+	unsigned n_copies; /* of them, for mirrors */
 };
 
 /* `dial.free_descriptor` is the caller's to set. Returns 0 or -1 with `err`. */
