@@ -48,7 +48,7 @@ static const struct choice_name resolutions[] = {
     {.name = "STATIC", .value = RESOLUTION_STATIC + 1},
     {.name = "DNS", .value = RESOLUTION_DNS + 1},
     {.name = "DNS_ROUND_ROBIN", .value = RESOLUTION_DNS_ROUND_ROBIN + 1},
-    {.name = "DYNAMIC_DNS", .value = RESOLUTION_DYNAMIC_DNS + 1, .gap = true},
+    {.name = "DYNAMIC_DNS", .value = RESOLUTION_DYNAMIC_DNS + 1},
     {.name = NULL},
 };
 
