@@ -173,9 +173,31 @@ static void ask_rules(struct exchange *x, struct rules_request *request)
 			 "as no match", x->target.name, x->path);
 }
 
+/* The verdict is a cluster: make the request that it gets. */
+static enum step_result prepare(struct exchange *x)
+{
+	const char *target;
+
+	if (rules_server_name(x->verdict.cluster,
+			      x->verdict.authority ? x->verdict.authority : x->authority,
+			      x->server_name, sizeof(x->server_name)) < 0)
+		return answer_bad_request(x, 400, "Host is too long");
+	target = x->target.cluster ? x->path : rewritten_target(x);
+	if (!target)
+		return answer_local(x, 500, "-", "the request target cannot be rewritten");
+	if (rewrite_request(x, target) < 0 || find_dynamic(x) < 0 ||
+	    hash_policy_apply(&x->hash, &x->arena, x->verdict.cluster, &x->request, draw, x) < 0)
+		return exchange_break(x);
+	log_debug("%s:%u %s %s -> %s:%u as %s", x->target.name, (unsigned)x->target.port,
+		  x->method, x->path, x->verdict.cluster->host,
+		  (unsigned)x->verdict.cluster->port, x->server_name);
+	x->step = &step_fault;
+	return STEP_MORE;
+}
+
 static enum step_result run_route(struct exchange *x)
 {
-	const char *why, *target;
+	const char *why;
 
 	x->started = now_ms();
 
@@ -214,21 +236,7 @@ static enum step_result run_route(struct exchange *x)
 	case RULES_DIRECT_RESPONSE:
 		return answer_rules(x, &request);
 	}
-	if (rules_server_name(x->verdict.cluster,
-			      x->verdict.authority ? x->verdict.authority : x->authority,
-			      x->server_name, sizeof(x->server_name)) < 0)
-		return answer_bad_request(x, 400, "Host is too long");
-	target = x->target.cluster ? x->path : rewritten_target(x);
-	if (!target)
-		return answer_local(x, 500, "-", "the request target cannot be rewritten");
-	if (rewrite_request(x, target) < 0 || find_dynamic(x) < 0 ||
-	    hash_policy_apply(&x->hash, &x->arena, x->verdict.cluster, &x->request, draw, x) < 0)
-		return exchange_break(x);
-	log_debug("%s:%u %s %s -> %s:%u as %s", x->target.name, (unsigned)x->target.port,
-		  x->method, x->path, x->verdict.cluster->host,
-		  (unsigned)x->verdict.cluster->port, x->server_name);
-	x->step = &step_fault;
-	return STEP_MORE;
+	return prepare(x);
 }
 
 const struct step step_route = {"route", run_route};
