@@ -324,9 +324,57 @@ static int start(struct downstream *d)
 	return d->exchange ? 0 : -1;
 }
 
-void downstream_start(struct downstreams *all, int fd, const struct claim *claim)
+static struct downstream *downstream_new(struct downstreams *all, const struct claim *claim)
 {
 	struct downstream *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->all = all;
+	d->claim = *claim;
+	d->watch.fd = -1;
+	d->watch.ready = watch_ready;
+	d->acquiring.done = acquired;
+	d->timer.fire = timer_fired;
+	d->again.run = run_again;
+	return d;
+}
+
+/* The stream is in place. Returns 0, or -1: over. */
+static int serve(struct downstream *d)
+{
+	if (start(d) < 0) { /* it has closed the stream and given the rules back */
+		loop_unwatch(d->all->loop, &d->watch);
+		free(d);
+		return -1;
+	}
+	DL_APPEND(d->all->list, d);
+	return 0;
+}
+
+struct downstream *downstream_over(struct downstreams *all, struct io *io, const struct claim *claim)
+{
+	struct downstream *d = downstream_new(all, claim);
+
+	if (!d) {
+		io_close(io, true);
+		rules_unref(claim->rules);
+		return NULL;
+	}
+	d->sock = io;
+	return serve(d) == 0 ? d : NULL;
+}
+
+void downstream_drive(struct downstream *d, bool gone)
+{
+	if (gone)
+		exchange_abandon(d->exchange);
+	drive(d);
+}
+
+void downstream_start(struct downstreams *all, int fd, const struct claim *claim)
+{
+	struct downstream *d = downstream_new(all, claim);
 	struct io *sock = d ? sock_io(fd, false) : NULL;
 	int one = 1, probe_s = 10;
 
@@ -342,27 +390,15 @@ void downstream_start(struct downstreams *all, int fd, const struct claim *claim
 		free(d);
 		return;
 	}
-	d->all = all;
-	d->claim = *claim;
 	d->sock = sock;
-	d->watch.fd = -1;
-	d->watch.ready = watch_ready;
-	d->acquiring.done = acquired;
-	d->timer.fire = timer_fired;
-	d->again.run = run_again;
 	if (loop_watch(all->loop, &d->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		io_close(sock, true);
 		rules_unref(claim->rules);
 		free(d);
 		return;
 	}
-	if (start(d) < 0) { /* it has closed the socket and given the rules back */
-		loop_unwatch(all->loop, &d->watch);
-		free(d);
-		return;
-	}
-	DL_APPEND(all->list, d);
-	drive(d);
+	if (serve(d) == 0)
+		drive(d);
 }
 
 void downstreams_close(struct downstreams *all)
