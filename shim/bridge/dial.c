@@ -179,17 +179,17 @@ static int advance(struct attempt *a)
 	bool connected = d->winner == a;
 
 	for (;;) {
-		int n = io_handshake(connected ? connection->upstream.io : connection->sock);
+		struct io *io = connection->upstream.io; /* the bottom, until there is a stack */
+		int n = io_handshake(io);
 
 		if (n == IO_WANT_READ || n == IO_WANT_WRITE)
 			return 0;
 		if (n < 0) {
 			attempt_failed(a, connected && has_tls(d) ? UPSTREAM_TLS : UPSTREAM_CONNECT,
-				       io_error(connected ? connection->upstream.io :
-							    connection->sock));
+				       io_error(io));
 			return -1;
 		}
-		if (connected || (win(a) == 0 && connection->upstream.io == connection->sock))
+		if (connected || (win(a) == 0 && connection->upstream.io == io))
 			break;
 		if (!a->connection)
 			return -1;
@@ -265,21 +265,31 @@ static socklen_t address_length(const struct sockaddr_storage *address)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path);
 }
 
+/* NULL with errno. */
+static struct connection *open_connection(struct dialing *d, const struct sockaddr_storage *to)
+{
+	int fd = open_socket(d, to->ss_family);
+
+	if (fd < 0)
+		return NULL;
+	if (real.connect(fd, (const struct sockaddr *)to, address_length(to)) < 0 &&
+	    errno != EINPROGRESS) {
+		int saved = errno;
+
+		real.close(fd);
+		errno = saved;
+		return NULL;
+	}
+	return connection_new(d->env->loop, fd);
+}
+
 /* Returns as advance() does. */
 static int attempt(struct attempt *a)
 {
 	struct dialing *d = a->dialing;
-	const struct sockaddr *to = (const struct sockaddr *)&a->address;
-	int fd = open_socket(d, a->address.ss_family);
 
-	if (fd < 0 ||
-	    (real.connect(fd, to, address_length(&a->address)) < 0 && errno != EINPROGRESS)) {
-		attempt_failed(a, UPSTREAM_CONNECT, strerror(errno));
-		if (fd >= 0)
-			real.close(fd);
-		return -1;
-	}
-	a->connection = connection_new(d->env->loop, fd);
+	a->connection = d->env->open ? d->env->open(d->env, &a->address) :
+				       open_connection(d, &a->address);
 	if (!a->connection) {
 		attempt_failed(a, UPSTREAM_CONNECT, strerror(errno));
 		return -1;

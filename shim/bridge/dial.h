@@ -27,6 +27,9 @@ struct dial_env {
 	struct loop *loop;
 	struct tls *tls; /* made at the first dialing that needs it: see dial.c */
 	bool (*free_descriptor)(struct dial_env *env); /* descriptors ran out: true if one was freed */
+	/* Have this begin connections instead of a socket: for tests. Over a stream whose handshake
+	 * tells the outcome; NULL with errno: failed on the spot. */
+	struct connection *(*open)(struct dial_env *env, const struct sockaddr_storage *to);
 };
 
 struct dialing;

@@ -72,7 +72,7 @@ static void drive(struct downstream *d)
 	case EXCHANGE_WAIT:
 		/* A program that writes a request in pieces, without TCP_NODELAY, sends the next
 		 * one when we acknowledge the last: at once, not 40 ms later. */
-		if (!d->copy && exchange_awaits_request(d->exchange))
+		if (d->watch.fd >= 0 && exchange_awaits_request(d->exchange))
 			setsockopt(d->watch.fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
 		break;
 	case EXCHANGE_MORE:
@@ -364,6 +364,29 @@ static int start(struct downstream *d, struct io *down)
 	return 0;
 }
 
+struct downstream *downstream_over(struct downstreams *all, struct io *io, const struct claim *claim)
+{
+	struct downstream *d = downstream_new(all, claim);
+
+	if (!d) {
+		io_close(io, true);
+		rules_unref(claim->rules);
+		return NULL;
+	}
+	if (start(d, io) < 0) {
+		free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void downstream_drive(struct downstream *d, bool gone)
+{
+	if (gone)
+		exchange_abandon(d->exchange);
+	drive(d);
+}
+
 void downstream_start(struct downstreams *all, int fd, const struct claim *claim)
 {
 	struct downstream *d = downstream_new(all, claim);
@@ -415,15 +438,12 @@ static struct io *copy_start(struct downstream *of, const struct cluster *cluste
 		return NULL;
 	claim.kind = RULES_HTTP;
 	claim.cluster = cluster;
-	struct downstream *d = downstream_new(all, &claim);
-	writer = d ? shadow_new(all->loop, &down) : NULL;
-	if (!writer) {
-		free(d);
+	writer = shadow_new(all->loop, &down);
+	if (!writer)
 		return NULL;
-	}
 	rules_ref(claim.rules);
-	if (start(d, down) < 0) {
-		free(d);
+	struct downstream *d = downstream_over(all, down, &claim);
+	if (!d) {
 		io_close(writer, true);
 		return NULL;
 	}

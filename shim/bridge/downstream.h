@@ -8,6 +8,7 @@
 #ifndef SHIM_BRIDGE_DOWNSTREAM_H
 #define SHIM_BRIDGE_DOWNSTREAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shim/bridge/cluster.h"
@@ -31,6 +32,13 @@ int downstreams_init(struct downstreams *all, struct loop *loop, uint64_t random
 /* Serve a connection until it ends. Takes over the descriptor and what the claim holds, on failure
  * too. */
 void downstream_start(struct downstreams *all, int fd, const struct claim *claim);
+
+/*
+ * Serve any stream, which nothing watches: for tests. To be driven after every event on it, as long as
+ * it is open; `gone`: it was a reset. Taken over, as what the claim holds is, on failure (NULL) too.
+ */
+struct downstream *downstream_over(struct downstreams *all, struct io *io, const struct claim *claim);
+void downstream_drive(struct downstream *downstream, bool gone);
 
 /* Close all of them. For tests. */
 void downstreams_close(struct downstreams *all);
