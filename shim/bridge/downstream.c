@@ -150,13 +150,11 @@ static void acquired(struct acquiring *acquiring, struct connection *connection,
 /* What the program said itself, where that is where to go. */
 static const char *dynamic(const struct downstream *d, const struct acquisition *wish)
 {
-	if (wish->dynamic)
-		return wish->dynamic;
 	switch (wish->cluster->resolution) {
-	case RESOLUTION_NONE:
-		return d->literal[0] ? d->literal : NULL;
+	case RESOLUTION_NONE: /* nowhere, if it was a synthetic one */
+		return d->literal;
 	case RESOLUTION_DYNAMIC_DNS:
-		return d->claim.name;
+		return wish->dynamic ? wish->dynamic : d->claim.name;
 	default:
 		return NULL;
 	}
@@ -260,12 +258,11 @@ static const struct exchange_ops ops = {
 static void write_literal(struct downstream *d)
 {
 	const struct sockaddr *dialled = (const struct sockaddr *)&d->claim.dialled;
-	const void *address = dialled->sa_family == AF_INET ?
-				  (const void *)&((struct sockaddr_in *)dialled)->sin_addr :
-				  (const void *)&((struct sockaddr_in6 *)dialled)->sin6_addr;
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&d->address);
 
 	if (registry_is_synthetic(dialled, sizeof(d->claim.dialled)) ||
-	    !inet_ntop(dialled->sa_family, address, d->literal, sizeof(d->literal)))
+	    !inet_ntop(v4 ? AF_INET : AF_INET6, &d->address.s6_addr[v4 ? 12 : 0], d->literal,
+		       sizeof(d->literal)))
 		d->literal[0] = '\0';
 }
 
@@ -320,7 +317,8 @@ static int start(struct downstream *d)
 	if (!address_split((const struct sockaddr *)&d->claim.dialled, sizeof(d->claim.dialled),
 			   &d->address, &port))
 		target.address = NULL;
-	write_literal(d);
+	else
+		write_literal(d);
 	passthrough(d);
 	target.direct = &d->cluster;
 	if (target.kind == RULES_PASSTHROUGH)
