@@ -155,6 +155,8 @@ static int add_service_host(struct rules *rules, const char *key, const struct s
 	host->service = service;
 	host->registry.addresses = service->entry->parsed_addresses;
 	host->registry.n_addresses = service->entry->n_parsed_addresses;
+	host->registry.original = !service->entry->resolution.set ||
+				  service->entry->resolution.value == RESOLUTION_NONE + 1;
 	if (join_routes(rules, host, key) < 0)
 		return -1;
 	return add_addresses(rules, host);

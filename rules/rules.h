@@ -120,6 +120,8 @@ struct rules_host {
 	bool wildcard;
 	const struct rules_address *addresses; /* ServiceEntry.addresses */
 	size_t n_addresses;
+	bool original; /* RESOLUTION_NONE: its addresses are what the resolver says, and what is
+			  dialled is where to go */
 	struct where where;
 };
 

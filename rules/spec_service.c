@@ -44,7 +44,7 @@ static void check_service_hosts(struct reader *reader, void *value)
 /* ---- tables ------------------------------------------------------------------------------- */
 
 static const struct choice_name resolutions[] = {
-    {.name = "NONE", .value = RESOLUTION_NONE + 1, .gap = true},
+    {.name = "NONE", .value = RESOLUTION_NONE + 1},
     {.name = "STATIC", .value = RESOLUTION_STATIC + 1},
     {.name = "DNS", .value = RESOLUTION_DNS + 1},
     {.name = "DNS_ROUND_ROBIN", .value = RESOLUTION_DNS_ROUND_ROBIN + 1},
@@ -475,8 +475,6 @@ static void check_service_entry(struct reader *reader, void *group)
 		reader_say(reader, SEVERITY_WARNING, NULL, &entry->location.where,
 			   "MESH_INTERNAL is treated as MESH_EXTERNAL: there is no mutual TLS of a "
 			   "mesh here");
-	if (!entry->resolution.where.file)
-		reader_gap(reader, &entry->where, "ServiceEntry", "resolution", "NONE");
 	check_partial_wildcards(reader, entry);
 	check_addresses(reader, entry);
 	check_duplicate_ports(reader, entry);

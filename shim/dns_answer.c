@@ -31,6 +31,7 @@ static bool find_pointer(const struct dns_question *question, struct dns_reply *
 	case NAME_FAILED:
 		reply->rcode = DNS_NXDOMAIN;
 		return true;
+	case NAME_REAL:
 	case NAME_OTHER:
 		break;
 	}
@@ -68,6 +69,7 @@ static bool find_addresses(const struct dns_question *question, struct dns_reply
 	case NAME_FAILED:
 		reply->rcode = DNS_SERVFAIL;
 		return true;
+	case NAME_REAL:
 	case NAME_OTHER:
 		break;
 	}

@@ -14,6 +14,9 @@
  * as Istio's DNS proxy does), and so is every message without one question that can be read. With a
  * question of ours, and something wrong behind it, it gets FORMERR: the server might answer it.
  *
+ * So are the names of hosts whose resolution is NONE. What the server says of them is not noted
+ * (learned.h): to a program that asks by itself it is an address like any other.
+ *
  * Threads: any. Reads the rules if that is due. errno is preserved.
  */
 #ifndef SHIM_DNS_ANSWER_H

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shim/bridge/bridge.h"
+#include "shim/learned.h"
 #include "shim/libc.h"
 #include "shim/log.h"
 #include "shim/mesh.h"
@@ -94,6 +95,7 @@ static void drop_state(void)
 	atomic_store(&forks, 0);
 	atomic_store(&holders, depth ? 1 : 0);
 	registry_fork_child();
+	learned_fork_child();
 	bridge_fork_child();
 	mesh_fork_child();
 	process_own();

@@ -92,27 +92,72 @@ static enum name_status find(const char *name, int family, struct name_answer *a
 	return status;
 }
 
+/* An address without a port. Returns its length, 0: none of that family. */
+static socklen_t address_of(const void *addr, socklen_t len, int family,
+			    struct sockaddr_storage *out)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)out;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+
+	*out = (struct sockaddr_storage){.ss_family = (sa_family_t)family};
+	if (family == AF_INET && len == sizeof(in->sin_addr)) {
+		memcpy(&in->sin_addr, addr, len);
+		return sizeof(*in);
+	}
+	if (family == AF_INET6 && len == sizeof(in6->sin6_addr)) {
+		memcpy(&in6->sin6_addr, addr, len);
+		return sizeof(*in6);
+	}
+	return 0;
+}
+
 /* The same question for an address. */
 static enum name_status find_reverse(const void *addr, socklen_t len, int family,
 				     char name[REGISTRY_NAME_MAX + 1])
 {
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	struct sockaddr_storage whole;
 	enum name_status status = NAME_OTHER;
 
 	if (!hook_awake() || !addr)
 		return NAME_OTHER;
 	struct guard guard = guard_enter();
+	socklen_t size = address_of(addr, len, family, &whole);
 
-	if (family == AF_INET && len == sizeof(in.sin_addr)) {
-		memcpy(&in.sin_addr, addr, len);
-		status = names_reverse((struct sockaddr *)&in, sizeof(in), name);
-	} else if (family == AF_INET6 && len == sizeof(in6.sin6_addr)) {
-		memcpy(&in6.sin6_addr, addr, len);
-		status = names_reverse((struct sockaddr *)&in6, sizeof(in6), name);
-	}
+	if (size)
+		status = names_reverse((struct sockaddr *)&whole, size, name);
 	guard_leave(&guard, 0);
 	return status;
+}
+
+/* NAME_REAL: note what libc says. */
+static bool learn(const struct name_answer *answer, const struct hostent *host)
+{
+	for (char **address = host->h_addr_list; *address; address++) {
+		struct sockaddr_storage whole;
+		socklen_t size = address_of(*address, (socklen_t)host->h_length,
+					    host->h_addrtype, &whole);
+
+		if (size && !names_learn(answer, (struct sockaddr *)&whole, size))
+			return false;
+	}
+	return true;
+}
+
+/* The same for the _r functions and for the others, of which libc has made `rc` and `result`. */
+static int learn_r(const struct name_answer *answer, int rc, struct hostent **result, int *h_err)
+{
+	if (rc != 0 || !*result || learn(answer, *result))
+		return rc;
+	return fail(result, h_err, NETDB_INTERNAL, ENOMEM);
+}
+
+static struct hostent *learn_static(const struct name_answer *answer, struct hostent *result)
+{
+	if (!result || learn(answer, result))
+		return result;
+	h_errno = NETDB_INTERNAL;
+	errno = ENOMEM;
+	return NULL;
 }
 
 int hook_gethostbyname2_r(const char *name, int family, struct hostent *ret, char *buf, size_t size,
@@ -127,6 +172,10 @@ int hook_gethostbyname2_r(const char *name, int family, struct hostent *ret, cha
 		return answer_r(&answer, family, ret, buf, size, result, h_err);
 	case NAME_FAILED:
 		return fail(result, h_err, TRY_AGAIN, EAGAIN);
+	case NAME_REAL:
+		return learn_r(&answer,
+			       real.gethostbyname2_r(name, family, ret, buf, size, result, h_err),
+			       result, h_err);
 	case NAME_OTHER:
 		break;
 	}
@@ -146,6 +195,10 @@ int hook_gethostbyname_r(const char *name, struct hostent *ret, char *buf, size_
 		return answer_r(&answer, AF_INET, ret, buf, size, result, h_err);
 	case NAME_FAILED:
 		return fail(result, h_err, TRY_AGAIN, EAGAIN);
+	case NAME_REAL:
+		return learn_r(&answer,
+			       real.gethostbyname_r(name, ret, buf, size, result, h_err),
+			       result, h_err);
 	case NAME_OTHER:
 		break;
 	}
@@ -176,6 +229,8 @@ struct hostent *hook_gethostbyname2(const char *name, int family)
 		libc_bind();
 	enum name_status status = find(name, family, &answer);
 
+	if (status == NAME_REAL)
+		return learn_static(&answer, real.gethostbyname2(name, family));
 	return status == NAME_OTHER ? real.gethostbyname2(name, family)
 				    : answer_static(status, &answer, family);
 }
@@ -189,6 +244,8 @@ struct hostent *hook_gethostbyname(const char *name)
 		libc_bind();
 	enum name_status status = find(name, AF_INET, &answer);
 
+	if (status == NAME_REAL)
+		return learn_static(&answer, real.gethostbyname(name));
 	return status == NAME_OTHER ? real.gethostbyname(name)
 				    : answer_static(status, &answer, AF_INET);
 }
@@ -206,6 +263,7 @@ int hook_gethostbyaddr_r(const void *addr, socklen_t len, int family, struct hos
 		break;
 	case NAME_FAILED:
 		return fail(result, h_err, HOST_NOT_FOUND, 0);
+	case NAME_REAL:
 	case NAME_OTHER:
 		return real.gethostbyaddr_r(addr, len, family, ret, buf, size, result, h_err);
 	}
@@ -230,6 +288,7 @@ struct hostent *hook_gethostbyaddr(const void *addr, socklen_t len, int family)
 	case NAME_FAILED:
 		h_errno = HOST_NOT_FOUND;
 		return NULL;
+	case NAME_REAL:
 	case NAME_OTHER:
 		break;
 	}

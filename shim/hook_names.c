@@ -139,6 +139,23 @@ static enum name_status find(const char *node, const struct addrinfo *hints,
 	return status;
 }
 
+/* Have libc answer, and note what it says. errno is as libc leaves it. */
+static int ask_and_learn(const struct name_answer *answer, const char *node, const char *service,
+			 const struct addrinfo *hints, struct addrinfo **result)
+{
+	struct addrinfo *list = NULL;
+	int rc = real.getaddrinfo(node, service, hints, &list);
+
+	for (struct addrinfo *entry = list; rc == 0 && entry; entry = entry->ai_next)
+		if (!names_learn(answer, entry->ai_addr, entry->ai_addrlen))
+			rc = EAI_MEMORY;
+	if (rc == 0)
+		*result = list;
+	else if (list)
+		freeaddrinfo(list);
+	return rc;
+}
+
 /* The answer for a registry host, for `*rc`. False: it is none. errno is untouched on success. */
 static bool answer_mesh(const char *node, const char *service, const struct addrinfo *hints,
 			struct addrinfo **result, int *rc)
@@ -155,6 +172,10 @@ static bool answer_mesh(const char *node, const char *service, const struct addr
 	if (status == NAME_OTHER)
 		return false;
 	*rc = EAI_MEMORY;
+	if (status == NAME_REAL) {
+		*rc = ask_and_learn(&answer, node, service, hints, result);
+		return true;
+	}
 	if (status == NAME_MESH)
 		*rc = answer_with(&answer, service, hints ? hints : &default_hints, result);
 	if (*rc == 0)
@@ -178,7 +199,9 @@ EXPORT(getaddrinfo)
 /*
  * getaddrinfo_a(3) calls libc's own getaddrinfo on a thread of libc's own, where no hook sees it.
  * Requests for registry hosts are answered before it is called and not among those that it gets;
- * it may get none, and then does what it does when all is done: return, or notify at once.
+ * it may get none, and then does what it does when all is done: return, or notify at once. Those for
+ * which the real resolver answers are waited for here, since nothing tells us when libc's thread is
+ * done with one.
  *
  * An answered request is one like any other that has ended: gai_error(3) reads its __return,
  * gai_suspend(3) and gai_cancel(3) find it in no queue.
@@ -263,7 +286,7 @@ int hook_getnameinfo(const struct sockaddr *addr, socklen_t len, char *host, soc
 		status = names_reverse(addr, len, name);
 		guard_leave(&guard, 0);
 	}
-	if (status == NAME_OTHER)
+	if (status != NAME_MESH && status != NAME_FAILED)
 		return real.getnameinfo(addr, len, host, hostlen, serv, servlen, flags);
 	int saved = errno;
 	int rc = name_the_host(addr, len, status == NAME_MESH ? name : NULL, host, hostlen, serv,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "shim/learned.h"
 #include "shim/mesh.h"
 #include "shim/search.h"
 
@@ -40,6 +41,8 @@ static enum name_status find(const char *node, bool search, struct name_answer *
 		name = found;
 	if (lookup(rules, name, answer))
 		status = NAME_MESH;
+	else if (registry_is_original(rules, name, answer->canonical))
+		status = NAME_REAL;
 	else if (registry_has(rules, name))
 		status = NAME_FAILED;
 	mesh_rules_unref(rules);
@@ -58,6 +61,11 @@ enum name_status names_search(const char *node, struct name_answer *answer)
 
 	errno = saved;
 	return status;
+}
+
+bool names_learn(const struct name_answer *answer, const struct sockaddr *addr, socklen_t len)
+{
+	return learned_note(answer->canonical, addr, len) == 0;
 }
 
 enum name_status names_reverse(const struct sockaddr *addr, socklen_t len,

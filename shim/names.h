@@ -18,11 +18,13 @@
 enum name_status {
 	NAME_OTHER,  /* not in the registry: the real resolver's business */
 	NAME_MESH,   /* a registry host */
+	NAME_REAL,   /* a registry host for which the real resolver answers (resolution NONE): what it
+			says is to be noted with names_learn() */
 	NAME_FAILED, /* a registry host that no address could be had for: an error, never the real
 			resolver (promise 1) */
 };
 
-/* The addresses that stand for a registry host. */
+/* The addresses that stand for a registry host; NAME_REAL: its name. */
 struct name_answer {
 	struct in_addr v4;
 	struct in6_addr v6;
@@ -36,6 +38,10 @@ enum name_status names_find(const char *name, struct name_answer *answer);
 
 /* The same for a name that a program gives to libc, which may stand for another: search.h. */
 enum name_status names_search(const char *node, struct name_answer *answer);
+
+/* NAME_REAL: the real resolver has said that `canonical` of the answer is at this address. False: it
+ * could not be noted, and the program must not have it (promise 1). */
+bool names_learn(const struct name_answer *answer, const struct sockaddr *addr, socklen_t len);
 
 /*
  * The registry host behind a synthetic address. NAME_MESH and its name; NAME_FAILED: a synthetic

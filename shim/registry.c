@@ -36,6 +36,7 @@ static unsigned name_hash(const void *name, size_t len)
 #include "rules/hostname.h"
 #include "shim/address.h"
 #include "shim/dns_message.h"
+#include "shim/learned.h"
 #include "shim/thread.h"
 
 #define SLOT_SPLIT 32768u /* first slot for names under wildcards */
@@ -52,7 +53,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *by_name;
 static struct entry *by_slot[SLOT_END];
 static atomic_bool updating; /* by_name is being changed: for a child that is forked meanwhile */
-static atomic_bool explicit_addresses = true; /* until the rules say that there are none */
+static atomic_bool real_addresses = true; /* until the rules say that there are none */
 
 /* ---- addresses -------------------------------------------------------------------------- */
 
@@ -181,6 +182,12 @@ static bool has_single_address(const struct rules_host *host)
 	return false;
 }
 
+/* Whether the real resolver is to answer. */
+static bool is_original(const struct rules_host *host)
+{
+	return host->original && !has_single_address(host);
+}
+
 int registry_update(const struct rules *rules)
 {
 	int saved = errno;
@@ -193,20 +200,22 @@ int registry_update(const struct rules *rules)
 	for (size_t i = 0; i < rules_n_hosts(rules); i++) {
 		const struct rules_host *host = rules_host_at(rules, i);
 
-		addresses |= host->n_addresses > 0;
-		if (!host->wildcard && !has_single_address(host) && !take_slot(host->name, false))
+		addresses |= host->n_addresses > 0 || host->original;
+		if (host->wildcard || host->original || has_single_address(host))
+			continue;
+		if (!take_slot(host->name, false))
 			result = -1;
 	}
 	pthread_mutex_unlock(&lock);
 	thread_restore_signals(&signals);
-	atomic_store(&explicit_addresses, addresses);
+	atomic_store(&real_addresses, addresses);
 	errno = saved;
 	return result;
 }
 
 bool registry_has_explicit(void)
 {
-	return atomic_load_explicit(&explicit_addresses, memory_order_relaxed);
+	return atomic_load_explicit(&real_addresses, memory_order_relaxed);
 }
 
 bool registry_lookup(const struct rules *rules, const char *name, struct in_addr *v4, bool *has4,
@@ -220,7 +229,7 @@ bool registry_lookup(const struct rules *rules, const char *name, struct in_addr
 		return false;
 	const struct rules_host *host = rules_find_host(rules, canonical);
 
-	if (!host)
+	if (!host || is_original(host))
 		return false;
 	for (size_t i = 0; i < host->n_addresses; i++) {
 		const struct rules_address *address = &host->addresses[i];
@@ -259,6 +268,15 @@ bool registry_has(const struct rules *rules, const char *name)
 	char canonical[REGISTRY_NAME_MAX + 1];
 
 	return canonicalize(name, canonical) && rules_find_host(rules, canonical);
+}
+
+bool registry_is_original(const struct rules *rules, const char *name,
+			  char canonical[REGISTRY_NAME_MAX + 1])
+{
+	const struct rules_host *host =
+	    canonicalize(name, canonical) ? rules_find_host(rules, canonical) : NULL;
+
+	return host && is_original(host);
 }
 
 /* ---- the way back ----------------------------------------------------------------------- */
@@ -305,12 +323,25 @@ static bool reverse_explicit(const struct rules *rules, const struct in6_addr *i
 	return best && hostname_normalize(best->name, strlen(best->name), name) > 0;
 }
 
+/* A name that the resolver hooks have noted, and that is a registry host. See learned_next(). */
+static bool reverse_learned(const struct rules *rules, const struct in6_addr *ip, uint64_t *before,
+			    char name[REGISTRY_NAME_MAX + 1])
+{
+	while (learned_next(ip, before, name))
+		if (rules_find_host(rules, name))
+			return true;
+	return false;
+}
+
 static bool reverse(const struct rules *rules, const struct in6_addr *ip,
 		    char name[REGISTRY_NAME_MAX + 1])
 {
+	uint64_t before = UINT64_MAX;
+
 	if (is_synthetic(ip))
 		return reverse_synthetic(ip, name);
-	return rules && registry_has_explicit() && reverse_explicit(rules, ip, name);
+	return rules && registry_has_explicit() &&
+	       (reverse_explicit(rules, ip, name) || reverse_learned(rules, ip, &before, name));
 }
 
 bool registry_reverse(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
@@ -341,20 +372,45 @@ static void decide_host(const struct rules *rules, bool synthetic, struct decisi
 		decision->to = ROUTE_UNTOUCHED; /* it was dialled by its own address */
 }
 
+static void decide_synthetic(const struct rules *rules, const struct in6_addr *ip,
+			     struct decision *decision)
+{
+	if (reverse_synthetic(ip, decision->name) && rules_find_host(rules, decision->name))
+		decide_host(rules, true, decision);
+	else
+		refuse(decision, decision->name[0] ? "the host is no longer in the registry"
+						   : "the address was given to no registry host");
+}
+
+/* Several hosts can be at one address: the first that knows the port, the one that lists the address
+ * before those that were found there. */
+static void decide_real(const struct rules *rules, const struct in6_addr *ip,
+			struct decision *decision)
+{
+	uint64_t before = UINT64_MAX;
+	bool more = registry_has_explicit();
+	bool found = more && reverse_explicit(rules, ip, decision->name);
+
+	if (rules_outbound_policy(rules) == OUTBOUND_REGISTRY_ONLY)
+		refuse(decision, "blocked by outboundTrafficPolicy REGISTRY_ONLY");
+	if (found)
+		decide_host(rules, false, decision);
+	while (decision->to != ROUTE_BRIDGE && more) {
+		more = reverse_learned(rules, ip, &before, decision->name);
+		if (more)
+			decide_host(rules, false, decision);
+	}
+}
+
 static void decide_remote(const struct rules *rules, const struct in6_addr *ip,
 			  struct decision *decision)
 {
-	bool synthetic = is_synthetic(ip);
-
 	if (!rules)
 		refuse(decision, "no rules could be loaded");
-	else if (reverse(rules, ip, decision->name) && rules_find_host(rules, decision->name))
-		decide_host(rules, synthetic, decision);
-	else if (synthetic)
-		refuse(decision, decision->name[0] ? "the host is no longer in the registry"
-						   : "the address was given to no registry host");
-	else if (rules_outbound_policy(rules) == OUTBOUND_REGISTRY_ONLY)
-		refuse(decision, "blocked by outboundTrafficPolicy REGISTRY_ONLY");
+	else if (is_synthetic(ip))
+		decide_synthetic(rules, ip, decision);
+	else
+		decide_real(rules, ip, decision);
 }
 
 void registry_decide(const struct rules *rules, const struct sockaddr *addr, socklen_t len,

@@ -11,6 +11,9 @@
  * hosts in one rule set of seven) and one of them got the hosts by a reload, or wildcard names
  * in another order. Never does one address stand for two hosts in one process.
  *
+ * Hosts whose resolution is NONE and that have no single address of their own have none of ours
+ * either: the real resolver answers for them, and what it says is noted (learned.h).
+ *
  * Threads: any. Own lock, a leaf; signals blocked while held. errno is preserved.
  */
 #ifndef SHIM_REGISTRY_H
@@ -42,16 +45,21 @@ bool registry_lookup(const struct rules *rules, const char *name, struct in_addr
  * for: empty labels, long ones, white space. */
 bool registry_has(const struct rules *rules, const char *name);
 
-/* The name behind an address (IPv4, IPv6, v4-mapped): a synthetic address that was given to it, or
- * an explicit one (CIDR blocks included). False: none. */
+/* Whether it is the name of a host for which the real resolver answers. `canonical` as above. */
+bool registry_is_original(const struct rules *rules, const char *name,
+			  char canonical[REGISTRY_NAME_MAX + 1]);
+
+/* The name behind an address (IPv4, IPv6, v4-mapped): a synthetic address that was given to it, an
+ * explicit one (CIDR blocks included), or one that was noted of it. False: none. */
 bool registry_reverse(const struct rules *rules, const struct sockaddr *addr, socklen_t len,
 		      char name[REGISTRY_NAME_MAX + 1]);
 
 /* Whether an address lies in a synthetic range, given to somebody or not. */
 bool registry_is_synthetic(const struct sockaddr *addr, socklen_t len);
 
-/* Whether any ServiceEntry of the rules in force lists addresses, so that real addresses are worth
- * looking up. True until registry_update() knows better. Takes no lock. */
+/* Whether any ServiceEntry of the rules in force lists addresses or has those that the resolver
+ * says, so that real addresses are worth looking up. True until registry_update() knows better.
+ * Takes no lock. */
 bool registry_has_explicit(void);
 
 /* What a TCP connection to this address is to become. */

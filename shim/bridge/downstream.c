@@ -274,12 +274,11 @@ static const struct exchange_ops ops = {
 static void write_literal(struct downstream *d)
 {
 	const struct sockaddr *dialled = (const struct sockaddr *)&d->claim.dialled;
-	const void *address = dialled->sa_family == AF_INET ?
-				  (const void *)&((struct sockaddr_in *)dialled)->sin_addr :
-				  (const void *)&((struct sockaddr_in6 *)dialled)->sin6_addr;
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&d->address);
 
 	if (registry_is_synthetic(dialled, sizeof(d->claim.dialled)) ||
-	    !inet_ntop(dialled->sa_family, address, d->literal, sizeof(d->literal)))
+	    !inet_ntop(v4 ? AF_INET : AF_INET6, &d->address.s6_addr[v4 ? 12 : 0], d->literal,
+		       sizeof(d->literal)))
 		d->literal[0] = '\0';
 }
 

@@ -9,6 +9,7 @@
 
 #include "rules/diag.h"
 #include "rules/rules.h"
+#include "shim/learned.h"
 #include "shim/registry.h"
 
 #define HTTP_PORT  "{ number = 80; name = \"http\"; protocol = \"HTTP\"; }"
@@ -408,6 +409,106 @@ START_TEST(explicit_addresses_go_to_the_bridge)
 }
 END_TEST
 
+static void learn(const char *name, const char *text)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = address(&addr, text, 0);
+
+	ck_assert_int_eq(learned_note(name, (struct sockaddr *)&addr, len), 0);
+}
+
+START_TEST(real_addresses_of_hosts_without_others)
+{
+	struct rules *rules = rules_of(
+	    ENTRIES(RESOLVED("NONE", "a", "\"real.test\", \"*.real.test\"", "") ", "
+		    RESOLVED("NONE", "b", "\"listed.test\"", "addresses = [ \"10.9.8.7\" ];") ", "
+		    RESOLVED("NONE", "c", "\"net.test\"", "addresses = [ \"10.60.0.0/16\" ];")));
+	struct rules *without = rules_of(ENTRIES(PLAIN));
+	char name[REGISTRY_NAME_MAX + 1];
+
+	registry_update(rules);
+	ck_assert(registry_has_explicit());
+	ck_assert(!lookup(rules, "real.test"));
+	ck_assert(!lookup(rules, "a.real.test"));
+	ck_assert(!lookup(rules, "net.test"));
+	ck_assert(lookup(rules, "listed.test"));
+	ck_assert_str_eq(text4(), "10.9.8.7");
+	ck_assert(registry_is_original(rules, "A.real.test.", name));
+	ck_assert_str_eq(name, "a.real.test");
+	ck_assert(!registry_is_original(rules, "listed.test", name));
+	ck_assert(!registry_is_original(rules, "other.test", name));
+
+	ck_assert_int_eq(decide(rules, "192.0.2.1", 80).to, ROUTE_UNTOUCHED);
+	learn("a.real.test", "192.0.2.1");
+	learn("real.test", "2001:db8::1");
+	errno = EDOM;
+	ck_assert_int_eq(decide(rules, "192.0.2.1", 80).kind, RULES_HTTP);
+	ck_assert_int_eq(decide(rules, "::ffff:192.0.2.1", 443).kind, RULES_OPAQUE);
+	ck_assert_str_eq(decide(rules, "192.0.2.1", 443).name, "a.real.test");
+	ck_assert_str_eq(decide(rules, "2001:db8::1", 443).name, "real.test");
+	ck_assert_int_eq(errno, EDOM);
+	ck_assert_int_eq(decide(rules, "192.0.2.1", 81).to, ROUTE_UNTOUCHED);
+	ck_assert_int_eq(decide(rules, "192.0.2.2", 80).to, ROUTE_UNTOUCHED);
+	ck_assert(reverse(rules, "192.0.2.1", name));
+	/* This host itself is never anybody else. */
+	learn("real.test", "127.0.0.1");
+	ck_assert_int_eq(decide(rules, "127.0.0.1", 80).to, ROUTE_UNTOUCHED);
+	ck_assert_int_eq(decide(without, "192.0.2.1", 80).to, ROUTE_UNTOUCHED);
+	rules_unref(rules);
+	rules_unref(without);
+}
+END_TEST
+
+#define ONE_PORT(name, port)                                                                       \
+	"{ name = \"" name "\"; hosts = [ \"" name ".test\" ]; ports = ( { number = " port ";"         \
+	" name = \"http\"; protocol = \"HTTP\"; } ); }"
+
+/* Of several hosts at one address, the one that knows the port; of these, the last looked up. */
+START_TEST(hosts_that_share_an_address)
+{
+	struct rules *rules = rules_of(
+	    REGISTRY_ONLY ENTRIES(ONE_PORT("a", "80") ", " ONE_PORT("b", "81") ", " ONE_PORT("c", "80")));
+
+	registry_update(rules);
+	learn("c.test", "192.0.2.9");
+	learn("a.test", "192.0.2.9");
+	learn("b.test", "192.0.2.9");
+	learn("stranger.test", "192.0.2.9");
+	ck_assert_str_eq(decide(rules, "192.0.2.9", 80).name, "a.test");
+	ck_assert_str_eq(decide(rules, "192.0.2.9", 81).name, "b.test");
+	ck_assert_int_eq(decide(rules, "192.0.2.9", 82).to, ROUTE_REFUSE);
+	learn("c.test", "192.0.2.9");
+	ck_assert_str_eq(decide(rules, "192.0.2.9", 80).name, "c.test");
+	rules_unref(rules);
+}
+END_TEST
+
+/* The table is full: the names that were heard of last are there. */
+START_TEST(the_oldest_names_are_forgotten)
+{
+	char name[LEARNED_NAME_MAX + 2];
+	uint64_t before = UINT64_MAX;
+	struct in6_addr ip;
+	int n = 0;
+
+	inet_pton(AF_INET6, "::ffff:192.0.2.10", &ip);
+	ck_assert(!learned_next(&ip, &before, name));
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "%d.test", i);
+		learn(name, "192.0.2.10");
+	}
+	for (; learned_next(&ip, &before, name); n++)
+		ck_assert_int_eq(atoi(name), 99 - n);
+	ck_assert_int_eq(n, LEARNED_WAYS);
+	memset(name, 'a', sizeof(name));
+	name[LEARNED_NAME_MAX + 1] = '\0';
+
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc000020a)};
+
+	ck_assert_int_eq(learned_note(name, (struct sockaddr *)&in, sizeof(in)), -1);
+}
+END_TEST
+
 START_TEST(the_rest_is_up_to_the_policy)
 {
 	struct rules *any = rules_of(ENTRIES(PLAIN));
@@ -491,6 +592,9 @@ Suite *registry_suite(void)
 	tcase_add_test(decisions, local_is_untouched);
 	tcase_add_test(decisions, without_rules_all_is_refused);
 	tcase_add_test(decisions, registry_hosts_go_to_the_bridge);
+	tcase_add_test(decisions, real_addresses_of_hosts_without_others);
+	tcase_add_test(decisions, hosts_that_share_an_address);
+	tcase_add_test(decisions, the_oldest_names_are_forgotten);
 	tcase_add_test(decisions, explicit_addresses_go_to_the_bridge);
 	tcase_add_test(decisions, the_rest_is_up_to_the_policy);
 	tcase_add_test(decisions, dns_where_the_rest_is_untouched);
