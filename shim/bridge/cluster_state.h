@@ -17,7 +17,8 @@
 #include "shim/bridge/host.h"
 #include "shim/bridge/limits.h"
 
-#define REFRESH_MS 10000 /* names are resolved again when their answers are older */
+#define REFRESH_MS	10000 /* names are resolved again when their answers are older */
+#define REFRESH_SOON_MS 1000  /* when an answer was old already */
 
 struct live_endpoint;
 

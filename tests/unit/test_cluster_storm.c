@@ -106,6 +106,7 @@ static bool ask(struct cluster_env *env, const char *name, struct query *query)
 	(void)name;
 	query->next = NULL;
 	query->link = NULL;
+	query->old = !draw(4);
 	if (!draw(3)) {
 		answer(query);
 		return true;

@@ -6,6 +6,7 @@
 
 #include "cluster_stage.h"
 #include "memory_io.h"
+#include "shim/bridge/cluster_state.h"
 
 static struct stage_policy policy;
 static struct program programs[8];
@@ -294,6 +295,27 @@ START_TEST(every_address_is_a_host)
 }
 END_TEST
 
+/* The newer one, which the resolver looks for meanwhile, is not left lying for long. */
+START_TEST(old_answers_are_asked_for_again_soon)
+{
+	by_name(RESOLUTION_DNS, 1);
+	program_ask(a, cluster);
+	stage_old = true;
+	stage_resolve("one.test", 1, (unsigned char[]){7});
+	stage_advance(REFRESH_SOON_MS - 1);
+	program_ask(b, cluster);
+	ck_assert_uint_eq(stage_questions, 1);
+	stage_advance(1);
+	program_ask(c, cluster);
+	ck_assert_uint_eq(stage_questions, 2);
+	stage_old = false;
+	stage_resolve("one.test", 1, (unsigned char[]){8});
+	program_ask(d, cluster);
+	ck_assert_uint_eq(stage_dialled(stage_n_dialings - 1), 8);
+	ck_assert_uint_eq(stage_questions, 2);
+}
+END_TEST
+
 /* It is not where the balancer sent it, but where it was. */
 START_TEST(retry_avoids_the_host_that_was_reached)
 {
@@ -429,6 +451,11 @@ START_TEST(the_program_says_where)
 	program_wish(d, &wish); /* what was asked for is no name */
 	failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
 	ck_assert_uint_eq(stage_questions, asked);
+
+	size_t dialled = stage_n_dialings;
+	wish.dynamic = "unix:///run/a.test"; /* not for a request to say */
+	program_wish(d, &wish);
+	ck_assert_uint_eq(stage_n_dialings, dialled);
 }
 END_TEST
 
@@ -491,6 +518,7 @@ Suite *hosts_suite(void)
 	tcase_add_test(all, waits_for_addresses);
 	tcase_add_test(all, no_name_resolves);
 	tcase_add_test(all, every_address_is_a_host);
+	tcase_add_test(all, old_answers_are_asked_for_again_soon);
 	tcase_add_test(all, addresses_change);
 	tcase_add_test(all, address_goes_while_it_is_dialled);
 	tcase_add_test(all, one_host_whatever_it_resolves_to);
