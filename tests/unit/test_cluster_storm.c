@@ -17,7 +17,7 @@
 #include "shim/libc.h"
 
 #define SEEDS	 8
-#define STEPS	 6000
+#define STEPS	 1500
 #define ASKERS	 24
 #define CLUSTERS 6
 
