@@ -262,6 +262,12 @@ static bool visited(void *arg, const struct host *host)
 	return false;
 }
 
+void acquiring_visits(struct acquiring *a, const struct live_host *host)
+{
+	if (a->n_visits < VISITS_MAX && !visited(a, &host->host))
+		a->visits[a->n_visits++] = host->serial;
+}
+
 static uint32_t random_bits(void *arg)
 {
 	const struct acquiring *a = arg;
@@ -330,8 +336,7 @@ void cluster_assign(struct acquiring *a, enum upstream_failure failure, const ch
 								 "no healthy upstream");
 		return;
 	}
-	if (a->n_visits < VISITS_MAX)
-		a->visits[a->n_visits++] = live_host(host)->serial;
+	acquiring_visits(a, live_host(host));
 	a->host = live_host(host);
 	host->active++;
 	host_hold(a->host);
@@ -392,6 +397,8 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 	c->retries += a->retrying;
 	c->users++;
 	hosts_refresh(c);
+	if (c->waiting) /* an answer may have been at hand, for those before too */
+		cluster_resolved(c);
 	if (hosts_settle(c) == 0 && !c->n_members && c->asking) {
 		DL_APPEND(c->waiting, a);
 		a->list = &c->waiting;

@@ -17,7 +17,8 @@
 #include "shim/bridge/host.h"
 #include "shim/bridge/limits.h"
 
-#define REFRESH_MS 10000 /* names are resolved again when their answers are older */
+#define REFRESH_MS	10000 /* names are resolved again when their answers are older */
+#define REFRESH_SOON_MS 1000  /* when an answer was old already */
 
 struct live_endpoint;
 
@@ -97,6 +98,9 @@ void cluster_note(struct live_host *host, int event, int status);
 
 /* Some names have been resolved, or could not be. */
 void cluster_resolved(struct live_cluster *cluster);
+
+/* The request goes to this host: another attempt may have to go to another one. */
+void acquiring_visits(struct acquiring *acquiring, const struct live_host *host);
 
 /* Of its counters, other than those of connections. */
 void acquiring_settle(struct acquiring *acquiring);

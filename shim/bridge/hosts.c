@@ -149,7 +149,9 @@ static bool endpoint_fixed(struct live_endpoint *e)
 	struct sockaddr_storage address;
 	char name[INET6_ADDRSTRLEN + 16];
 
-	if (!strncmp(rule->address, UNIX_PREFIX, strlen(UNIX_PREFIX))) {
+	/* A path is for the rules to give, not for a request. */
+	if (rule != &e->cluster->dynamic &&
+	    !strncmp(rule->address, UNIX_PREFIX, strlen(UNIX_PREFIX))) {
 		if (unix_address(rule->address + strlen(UNIX_PREFIX), &address))
 			e->hosts = host_new(e, rule->address, &address);
 		else
@@ -242,6 +244,8 @@ static void answered(struct query *query, const struct addresses *found, const s
 
 	e->asking = false;
 	cluster->asking--;
+	if (query->old)
+		cluster->refresh_at = loop_now(cluster->all->env->loop) + REFRESH_SOON_MS;
 	if (!found)
 		cluster->err = *err;
 	else if (is_logical(cluster))

@@ -197,7 +197,8 @@ static void dialled(void *arg, struct connection *connection, size_t which,
 	hold(lane);
 	if (connection) {
 		opened(d, connection, which);
-		cluster_note(d->owners[which], OUTLIER_CONNECTED, 0);
+		cluster_note(d->owners[which],
+			     lane->http ? OUTLIER_CONNECTED : OUTLIER_CONNECTED_ONLY, 0);
 	} else {
 		cluster->connections--;
 		if (logical)
@@ -295,6 +296,7 @@ static void give(struct acquiring *a, struct connection *connection)
 		a->host = host;
 		host->host.active++;
 		host_hold(host);
+		acquiring_visits(a, host);
 	}
 	a->requesting = a->http;
 	a->cluster->requests += a->http;

@@ -344,6 +344,7 @@ bool resolver_ask(struct resolver *resolver, const char *name, struct query *que
 
 	query->next = NULL;
 	query->link = NULL;
+	query->old = false;
 	if (literal(name, &one)) {
 		query->answer(query, &one, NULL);
 		return true;
@@ -359,6 +360,7 @@ bool resolver_ask(struct resolver *resolver, const char *name, struct query *que
 	if (is_known(lookup)) {
 		if (!is_fresh(lookup) && pause_left(lookup) == 0)
 			look_up(lookup);
+		query->old = !is_fresh(lookup);
 		lookup->pins++;
 		query->answer(query, &lookup->known, NULL);
 		lookup->pins--;

@@ -46,6 +46,7 @@ struct addresses {
 struct query {
 	/* `found` is NULL on failure, `err` set then; it is valid during the call only. */
 	void (*answer)(struct query *query, const struct addresses *found, const struct err *err);
+	bool old; /* with an answer: it is no longer fresh, a newer one may be on its way */
 	struct query *next, **link; /* the resolver's */
 };
 

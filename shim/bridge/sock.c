@@ -183,7 +183,8 @@ uint64_t sock_acked(const struct io *io)
 	if (getsockopt(sock_fd(io), IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
 	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
 		return UINT64_MAX;
-	return info.tcpi_bytes_acked;
+	/* Linux has counted the SYN. Kernels that do not count (gVisor) say 0 for ever. */
+	return info.tcpi_bytes_acked ?: UINT64_MAX;
 }
 
 bool sock_unseen(const struct io *io, uint64_t acked)

@@ -38,8 +38,8 @@ uint64_t sock_acked(const struct io *io);
 
 /*
  * Whether the peer has closed the connection in order, and its kernel has acknowledged nothing since
- * sock_acked() gave `acked`: then nothing written since can have been read there. A reset tells
- * nothing: it may overtake the acknowledgement of what the peer has read. False when in doubt.
+ * sock_acked() gave `acked`: then nothing written since can have been read there (but by a peer that
+ * has shut its sending side only, and so cannot answer any more). A reset tells nothing: it may overtake the acknowledgement of what the peer has read. False when in doubt.
  */
 bool sock_unseen(const struct io *io, uint64_t acked);
 

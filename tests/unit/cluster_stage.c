@@ -16,6 +16,7 @@ struct stage_dialing stage_dialings[DIALINGS];
 size_t stage_n_dialings;
 struct io *stage_peers[DIALINGS];
 unsigned stage_questions;
+bool stage_old;
 
 static struct endpoint endpoints[8];
 static char endpoint_names[8][32];
@@ -81,6 +82,7 @@ void stage_open(void)
 	stage_loop.now = 1000000;
 	stage_n_dialings = 0;
 	stage_questions = 0;
+	stage_old = false;
 	draws = 0;
 	memset(questions, 0, sizeof(questions));
 	memset(stage_peers, 0, sizeof(stage_peers));
@@ -236,6 +238,7 @@ void stage_resolve(const char *name, size_t n, const unsigned char *bytes)
 			continue;
 		asked = true;
 		questions[i].query = NULL;
+		query->old = stage_old;
 		query->answer(query, n ? &found : NULL, n ? NULL : &err);
 	}
 	ck_assert_msg(asked, "nobody asked for %s", name);

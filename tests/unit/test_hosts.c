@@ -6,6 +6,7 @@
 
 #include "cluster_stage.h"
 #include "memory_io.h"
+#include "shim/bridge/cluster_state.h"
 
 static struct stage_policy policy;
 static struct program programs[8];
@@ -203,6 +204,29 @@ START_TEST(refusals_eject)
 }
 END_TEST
 
+/* Where nobody reads an answer, a connection that is made ends the row of failures. */
+START_TEST(connections_that_are_no_http_count)
+{
+	const struct acquisition wish = {.cluster = cluster, .server_name = "a.test"};
+
+	cluster->outlier_detection = &policy.outlier;
+	set(&policy.outlier.consecutive_5xx_errors, 2);
+	set(&policy.outlier.max_ejection_percent, 100);
+	program_wish(a, &wish);
+	stage_refuse(0);
+	program_wish(a, &wish);
+	stage_connect(1, 0);
+	program_give_back(a, false);
+	program_wish(a, &wish);
+	stage_refuse(2);
+	program_wish(a, &wish);
+	ck_assert_int_eq(a->answers, 0);
+	stage_refuse(3);
+	program_wish(a, &wish);
+	failed_with(a, UPSTREAM_NO_HOST, "no healthy upstream");
+}
+END_TEST
+
 /* ---- names ------------------------------------------------------------------------------- */
 
 static struct endpoint named[] = {{"one.test", 80, 1}, {"two.test", 80, 1}};
@@ -268,6 +292,51 @@ START_TEST(every_address_is_a_host)
 	ck_assert_int_eq((a->connection != NULL) + (b->connection != NULL) +
 			     (c->connection != NULL),
 			 2);
+}
+END_TEST
+
+/* The newer one, which the resolver looks for meanwhile, is not left lying for long. */
+START_TEST(old_answers_are_asked_for_again_soon)
+{
+	by_name(RESOLUTION_DNS, 1);
+	program_ask(a, cluster);
+	stage_old = true;
+	stage_resolve("one.test", 1, (unsigned char[]){7});
+	stage_advance(REFRESH_SOON_MS - 1);
+	program_ask(b, cluster);
+	ck_assert_uint_eq(stage_questions, 1);
+	stage_advance(1);
+	program_ask(c, cluster);
+	ck_assert_uint_eq(stage_questions, 2);
+	stage_old = false;
+	stage_resolve("one.test", 1, (unsigned char[]){8});
+	program_ask(d, cluster);
+	ck_assert_uint_eq(stage_dialled(stage_n_dialings - 1), 8);
+	ck_assert_uint_eq(stage_questions, 2);
+}
+END_TEST
+
+/* It is not where the balancer sent it, but where it was. */
+START_TEST(retry_avoids_the_host_that_was_reached)
+{
+	struct acquisition wish = {.cluster = cluster,
+				   .server_name = "a.test",
+				   .http = true,
+				   .attempt = 1,
+				   .other_host = true};
+	unsigned sent, reached;
+
+	by_name(RESOLUTION_DNS, 1);
+	program_ask(a, cluster);
+	stage_resolve("one.test", 3, (const unsigned char[]){1, 2, 3});
+	sent = stage_dialled(0);
+	stage_connect(0, 1);
+	reached = ntohl(((struct sockaddr_in *)&stage_dialings[0].addresses[1])->sin_addr.s_addr) &
+		  255;
+	program_give_back(a, false);
+	program_wish(a, &wish);
+	ck_assert_uint_eq(stage_dialled(1), 6 - sent - reached);
+	cluster_cancel(&a->acquiring);
 }
 END_TEST
 
@@ -382,6 +451,11 @@ START_TEST(the_program_says_where)
 	program_wish(d, &wish); /* what was asked for is no name */
 	failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
 	ck_assert_uint_eq(stage_questions, asked);
+
+	size_t dialled = stage_n_dialings;
+	wish.dynamic = "unix:///run/a.test"; /* not for a request to say */
+	program_wish(d, &wish);
+	ck_assert_uint_eq(stage_n_dialings, dialled);
 }
 END_TEST
 
@@ -439,9 +513,12 @@ Suite *hosts_suite(void)
 	tcase_add_test(all, ejected_and_back);
 	tcase_add_test(all, all_ejected);
 	tcase_add_test(all, refusals_eject);
+	tcase_add_test(all, connections_that_are_no_http_count);
+	tcase_add_test(all, retry_avoids_the_host_that_was_reached);
 	tcase_add_test(all, waits_for_addresses);
 	tcase_add_test(all, no_name_resolves);
 	tcase_add_test(all, every_address_is_a_host);
+	tcase_add_test(all, old_answers_are_asked_for_again_soon);
 	tcase_add_test(all, addresses_change);
 	tcase_add_test(all, address_goes_while_it_is_dialled);
 	tcase_add_test(all, one_host_whatever_it_resolves_to);

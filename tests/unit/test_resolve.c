@@ -245,11 +245,15 @@ static void know(const char *addresses)
 
 START_TEST(an_old_answer_is_given_while_it_is_looked_up_again)
 {
+	struct asked a;
+
 	know("192.0.2.1");
 	loop.now += RESOLVE_FRESH_MS - 1;
 	ck_assert_str_eq(at_once(), "192.0.2.1");
+	ck_assert(ask(&a, "host.example") && !a.query.old);
 	ck_assert_int_eq(begun, 0);
 	loop.now++;
+	ck_assert(ask(&a, "host.example") && a.query.old);
 	ck_assert_str_eq(at_once(), "192.0.2.1");
 	ck_assert_str_eq(at_once(), "192.0.2.1");
 	ck_assert_int_eq(begun, 1);

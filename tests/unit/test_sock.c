@@ -361,6 +361,17 @@ START_TEST(what_is_no_tcp_may_be_seen)
 }
 END_TEST
 
+/* Where nothing is counted, nothing is known: an unconnected socket is like a kernel that does not. */
+START_TEST(what_is_not_counted_may_be_seen)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct io *io = sock_io(fd, false);
+
+	ck_assert_uint_eq(sock_acked(io), UINT64_MAX);
+	io_close(io, false);
+}
+END_TEST
+
 Suite *sock_suite(void);
 Suite *sock_suite(void)
 {
@@ -381,6 +392,7 @@ Suite *sock_suite(void)
 	tcase_add_test(tcase, what_came_before_the_end_may_be_seen);
 	tcase_add_test(tcase, what_was_reset_may_be_seen);
 	tcase_add_test(tcase, what_is_no_tcp_may_be_seen);
+	tcase_add_test(tcase, what_is_not_counted_may_be_seen);
 	tcase_add_test(tcase, a_failed_write_raises_no_signal_and_leaves_reads_alone);
 	suite_add_tcase(suite, tcase);
 	return suite;
