@@ -33,6 +33,7 @@ void timeout_stop_try(struct exchange *x)
 void timeout_stop(struct exchange *x)
 {
 	timeout_stop_try(x);
+	deadline_clear(x, DEADLINE_BACKOFF);
 	deadline_clear(x, DEADLINE_REQUEST);
 }
 

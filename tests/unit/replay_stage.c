@@ -124,6 +124,21 @@ void stage_drive(struct stage *s)
 	}
 }
 
+void stage_expect_calm(struct stage *s)
+{
+	if (!s->exchange)
+		return;
+	const char *step = exchange_step(s->exchange);
+	size_t down = memory_io_written(s->down), up = s->up ? memory_io_written(s->up) : 0;
+	bool acquiring = s->acquiring;
+
+	stage_drive(s);
+	if (!s->exchange || strcmp(exchange_step(s->exchange), step) ||
+	    memory_io_written(s->down) != down || (s->up ? memory_io_written(s->up) : 0) != up ||
+	    s->acquiring != acquiring)
+		stage_fail(s, "in step %s a time came for which no timer was set", step);
+}
+
 /* Write a message, in pieces as the present run says. */
 void stage_feed(struct stage *s, struct io *to, const char *text, size_t len)
 {
@@ -159,7 +174,7 @@ void stage_expect(struct stage *s, struct io *from, const char *text, size_t len
 		idle = n > 0 ? 0 : idle + 1;
 		stage_drive(s);
 	}
-	if (n_got != len || memcmp(got, text, len))
+	if (n_got != len || (len && memcmp(got, text, len)))
 		stage_fail(s, "expected %zu bytes:\n%.*s\ngot %zu bytes:\n%.*s", len,
 			   (int)(len > 180 ? 180 : len), text, n_got,
 			   (int)(n_got > 180 ? 180 : n_got), got);

@@ -66,6 +66,9 @@ extern const struct exchange_ops stage_ops;
 /* Drive the exchange until nothing moves any more, as the loop's edges would. */
 void stage_drive(struct stage *s);
 
+/* Time has passed, and no timer that the exchange set: it has nothing to do. */
+void stage_expect_calm(struct stage *s);
+
 /* Write a message to one end, in pieces as the present run says. */
 void stage_feed(struct stage *s, struct io *to, const char *text, size_t len);
 

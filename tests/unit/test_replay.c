@@ -247,6 +247,7 @@ static void do_advance(struct stage *s)
 		stage_drive(s);
 	}
 	s->now = until;
+	stage_expect_calm(s);
 }
 
 /* mirror HOST[/SUBSET] PORT NAME [end|reset]: exactly this text arrives at a mirror, in the order in which
