@@ -329,8 +329,6 @@ static struct downstream *downstream_new(struct downstreams *all, const struct c
 	d->timer.fire = timer_fired;
 	d->life.fire = life_over;
 	d->again.run = run_again;
-	write_literal(d);
-	passthrough(d);
 	return d;
 }
 
@@ -353,6 +351,9 @@ static int start(struct downstream *d, struct io *down)
 	if (!address_split((const struct sockaddr *)&d->claim.dialled, sizeof(d->claim.dialled),
 			   &d->address, &port))
 		target.address = NULL;
+	else
+		write_literal(d);
+	passthrough(d);
 	if (target.kind == RULES_PASSTHROUGH)
 		target.cluster = &d->cluster;
 	d->down = down;
