@@ -79,6 +79,7 @@ static void request_reset(struct exchange *x)
 {
 	mirror_drop(x); /* they are in the arena */
 	arena_reset(&x->arena);
+	arena_reset(&x->up_arena);
 	memset(&x->request, 0, sizeof(x->request));
 	memset(&x->response, 0, sizeof(x->response));
 	memset(&x->verdict, 0, sizeof(x->verdict));
@@ -156,6 +157,9 @@ static enum step_result run_head(struct exchange *x)
 			return STEP_WAIT;
 		if (n <= 0) /* the end, lawful or in the middle of a head: nobody to answer */
 			return STEP_DONE;
+		if ((size_t)n >= x->budget) /* empty lines without end */
+			return STEP_MORE;
+		x->budget -= (size_t)n;
 	}
 }
 
@@ -243,7 +247,8 @@ static enum step_result run_next(struct exchange *x)
 	}
 	/* Closing with unread bytes would reset the connection, and the reset could overtake the
 	 * answer: read them away first (RFC 9112 9.6). */
-	if (x->down_eof || (whole && !buf_len(&x->down_in)))
+	if (x->down_eof || (whole && !buf_len(&x->down_in) &&
+			    buf_read_from(&x->down_in, x->down, SIZE_MAX) <= 0))
 		return STEP_DONE;
 	x->step = &step_linger;
 	deadline_set(x, DEADLINE_LINGER, LINGER_MS);
@@ -306,6 +311,7 @@ struct exchange *exchange_new(const struct exchange_ops *ops, void *env, struct 
 		return NULL;
 	}
 	arena_init(&x->arena);
+	arena_init(&x->up_arena);
 	x->ops = ops;
 	x->env = env;
 	x->down = down;
@@ -334,6 +340,7 @@ void exchange_free(struct exchange *x)
 	buf_release(&x->down_out);
 	buf_release(&x->sent);
 	arena_release(&x->arena);
+	arena_release(&x->up_arena);
 	rules_unref(x->target.rules);
 	free(x);
 }

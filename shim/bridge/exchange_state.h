@@ -64,6 +64,7 @@ struct exchange {
 	struct io *down;
 	struct upstream *up;
 	struct arena arena; /* reset between requests */
+	struct arena up_arena; /* for the response; reset between attempts */
 
 	struct buf down_in;  /* from the program */
 	struct buf up_in;    /* from the destination */

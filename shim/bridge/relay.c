@@ -220,7 +220,8 @@ static int write_response_head(struct exchange *x, size_t max_fields)
 
 static enum pump begin_tunnel(struct exchange *x)
 {
-	if (!x->request.upgrade || x->request.minor == 0 || x->head_sent < buf_len(&x->up_out))
+	if (!x->request.upgrade || x->request.minor == 0 || x->head_sent < buf_len(&x->up_out) ||
+	    resend_left(x))
 		return protocol_error(x, "101 without an upgrade asked for");
 	x->have_response = true;
 	x->keep = false;
@@ -267,12 +268,12 @@ static enum pump begin_response(struct exchange *x, size_t max_fields)
 static enum pump parse_response(struct exchange *x, size_t length)
 {
 	const char *why = "too many fields";
-	char *text = arena_strndup(&x->arena, buf_data(&x->up_in), length);
+	char *text = arena_strndup(&x->up_arena, buf_data(&x->up_in), length);
 
 	if (!text)
 		return break_off(x);
 	size_t lines = exchange_count_lines(text, length);
-	struct field *fields = arena_alloc(&x->arena, (lines + 1) * sizeof(*fields));
+	struct field *fields = arena_alloc(&x->up_arena, (lines + 1) * sizeof(*fields));
 	if (!fields)
 		return break_off(x);
 	buf_take(&x->up_in, length);

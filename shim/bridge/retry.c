@@ -23,6 +23,8 @@ static void begin_again(struct exchange *x)
 	exchange_release(x, false, true);
 	timeout_stop_try(x);
 	buf_take(&x->up_in, buf_len(&x->up_in));
+	arena_reset(&x->up_arena);
+	memset(&x->response, 0, sizeof(x->response));
 	x->up_scanned = 0;
 	x->responding = false;
 }
