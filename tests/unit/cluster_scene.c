@@ -109,9 +109,10 @@ static size_t moved(void)
 	size_t sum = scene.n_attempts;
 
 	for (size_t i = 0; i < scene.n_programs; i++)
-		sum += memory_io_written(scene.programs[i].down) +
-		       memory_io_waiting(scene.programs[i].down) +
-		       memory_io_is_closed(scene.programs[i].down);
+		if (scene.programs[i].down)
+			sum += memory_io_written(scene.programs[i].down) +
+			       memory_io_waiting(scene.programs[i].down) +
+			       memory_io_is_closed(scene.programs[i].down);
 	for (size_t i = 0; i < scene.n_attempts; i++)
 		sum += memory_io_written(scene.attempts[i].ours) +
 		       memory_io_waiting(scene.attempts[i].ours) +
@@ -130,10 +131,15 @@ void scene_settle(void)
 			if (!memory_io_is_closed(scene.attempts[i].ours))
 				scene.attempts[i].connection->ready(scene.attempts[i].connection,
 								    EPOLLIN | EPOLLOUT);
-		for (size_t i = 0; i < scene.n_programs; i++)
-			if (!memory_io_is_closed(scene.programs[i].down))
-				downstream_drive(scene.programs[i].downstream,
-						 !scene.programs[i].end);
+		for (size_t i = 0; i < scene.n_programs; i++) {
+			struct scene_program *program = &scene.programs[i];
+
+			if (!program->down || memory_io_is_closed(program->down))
+				continue;
+			downstream_drive(program->downstream, !program->end);
+			if (!program->end) /* with both ends closed the stream is freed */
+				program->down = NULL;
+		}
 		loop_run_due(&scene.loop);
 		calm = moved() == before && !scene.loop.deferred ? calm + 1 : 0;
 	} while (calm < 2);
