@@ -244,3 +244,32 @@ void stage_resolve(const char *name, size_t n, const unsigned char *bytes)
 	ck_assert_msg(asked, "nobody asked for %s", name);
 	stage_advance(0);
 }
+
+void program_leave(struct program *program)
+{
+	if (program->connection)
+		program_give_back(program, true);
+	cluster_cancel(&program->acquiring);
+	cluster_leave(&program->acquiring);
+}
+
+void number_set(struct number *number, long long value)
+{
+	number->value = value;
+	number->set = true;
+}
+
+void duration_set_ms(struct duration *duration, int64_t ms)
+{
+	duration->ns = ms * 1000000;
+	duration->set = true;
+}
+
+void program_failed_with(const struct program *program, enum upstream_failure failure,
+			 const char *reason)
+{
+	ck_assert_int_eq(program->answers, 1);
+	ck_assert_ptr_null(program->connection);
+	ck_assert_int_eq(program->failure, failure);
+	ck_assert_str_eq(program->reason, reason);
+}

@@ -75,4 +75,15 @@ unsigned stage_dialled(size_t i);
 /* Answer the questions for a name: these last bytes of 192.0.2.x; none: a failure. */
 void stage_resolve(const char *name, size_t n, const unsigned char *bytes);
 
+/* Give back what it holds, ask for nothing any more, and go. */
+void program_leave(struct program *program);
+
+/* It was answered once, with this failure. */
+void program_failed_with(const struct program *program, enum upstream_failure failure,
+			 const char *reason);
+
+/* Write a setting. */
+void number_set(struct number *number, long long value);
+void duration_set_ms(struct duration *duration, int64_t ms);
+
 #endif

@@ -2,6 +2,7 @@
 #include "replay_script.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,4 +151,25 @@ void script_free(struct script *script)
 {
 	for (int i = 0; i < script->n; i++)
 		free(script->parts[i].text);
+}
+
+static int is_replay(const struct dirent *entry)
+{
+	const char *dot = strrchr(entry->d_name, '.');
+
+	return dot && !strcmp(dot, ".replay");
+}
+
+int script_files(const char *directory, char **files, int max)
+{
+	struct dirent **list = NULL;
+	int n = scandir(directory, &list, is_replay, alphasort), found = 0;
+
+	for (int i = 0; i < n; i++) {
+		if (found < max && asprintf(&files[found], "%s/%s", directory, list[i]->d_name) > 0)
+			found++;
+		free(list[i]);
+	}
+	free(list);
+	return found;
 }

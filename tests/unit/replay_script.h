@@ -28,4 +28,7 @@ void script_load(struct script *script, const char *file);
 
 void script_free(struct script *script);
 
+/* The replays of a directory in order, at most `max`; the names are never freed. Returns how many. */
+int script_files(const char *directory, char **files, int max);
+
 #endif

@@ -20,34 +20,9 @@ static void setup(void)
 
 static void teardown(void)
 {
-	for (size_t i = 0; i < 8; i++) {
-		if (programs[i].connection)
-			program_give_back(&programs[i], true);
-		cluster_cancel(&programs[i].acquiring);
-		cluster_leave(&programs[i].acquiring);
-	}
+	for (size_t i = 0; i < 8; i++)
+		program_leave(&programs[i]);
 	stage_close();
-}
-
-static void set(struct number *number, long long value)
-{
-	number->value = value;
-	number->set = true;
-}
-
-static void set_ms(struct duration *duration, int64_t ms)
-{
-	duration->ns = ms * 1000000;
-	duration->set = true;
-}
-
-static void failed_with(const struct program *program, enum upstream_failure failure,
-			const char *reason)
-{
-	ck_assert_int_eq(program->answers, 1);
-	ck_assert_ptr_null(program->connection);
-	ck_assert_int_eq(program->failure, failure);
-	ck_assert_str_eq(program->reason, reason);
 }
 
 /* ---- connections and who waits for them -------------------------------------------------- */
@@ -104,7 +79,7 @@ END_TEST
 
 START_TEST(the_oldest_is_served_first)
 {
-	set(&policy.tcp.max_connections, 1);
+	number_set(&policy.tcp.max_connections, 1);
 	program_ask(a, cluster);
 	program_ask(b, cluster);
 	program_ask(c, cluster);
@@ -154,7 +129,7 @@ START_TEST(fresh_ones_are_fresh)
 	struct acquisition wish = {
 	    .cluster = cluster, .server_name = "a.test", .http = true, .fresh = true};
 
-	set(&policy.tcp.max_connections, 2);
+	number_set(&policy.tcp.max_connections, 2);
 	program_ask(a, cluster);
 	stage_connect(0, 0);
 	program_ask(b, cluster);
@@ -202,7 +177,7 @@ END_TEST
 
 START_TEST(idle_timeout)
 {
-	set_ms(&policy.http.idle_timeout, 5000);
+	duration_set_ms(&policy.http.idle_timeout, 5000);
 	program_ask(a, cluster);
 	stage_connect(0, 0);
 	program_give_back(a, true);
@@ -223,7 +198,7 @@ START_TEST(idle_for_an_hour_or_for_ever)
 
 		cluster->id = off ? "off" : "hour";
 		if (off)
-			set_ms(&policy.http.idle_timeout, 0);
+			duration_set_ms(&policy.http.idle_timeout, 0);
 		program_ask(a, cluster);
 		stage_connect(stage_n_dialings - 1, 0);
 		connection = a->connection;
@@ -235,7 +210,7 @@ END_TEST
 
 START_TEST(connection_has_a_longest_life)
 {
-	set_ms(&policy.tcp.max_connection_duration, 1000);
+	duration_set_ms(&policy.tcp.max_connection_duration, 1000);
 	program_ask(a, cluster);
 	stage_connect(0, 0);
 	stage_advance(1000);
@@ -253,7 +228,7 @@ END_TEST
 
 START_TEST(requests_of_a_connection)
 {
-	set(&policy.http.max_requests_per_connection, 2);
+	number_set(&policy.http.max_requests_per_connection, 2);
 	for (int i = 0; i < 2; i++) {
 		program_ask(a, cluster);
 		if (!i)
@@ -270,10 +245,10 @@ END_TEST
 
 START_TEST(pending_requests_overflow)
 {
-	set(&policy.http.http1_max_pending_requests, 1);
+	number_set(&policy.http.http1_max_pending_requests, 1);
 	program_ask(a, cluster);
 	program_ask(b, cluster);
-	failed_with(b, UPSTREAM_OVERFLOW, "too many pending requests");
+	program_failed_with(b, UPSTREAM_OVERFLOW, "too many pending requests");
 	stage_connect(0, 0);
 	ck_assert_ptr_nonnull(a->connection);
 	program_ask(b, cluster); /* there is room again */
@@ -283,13 +258,13 @@ END_TEST
 
 START_TEST(requests_overflow)
 {
-	set(&policy.http.http2_max_requests, 1);
+	number_set(&policy.http.http2_max_requests, 1);
 	program_ask(a, cluster);
 	program_ask(b, cluster);
 	stage_connect(0, 0);
 	ck_assert_ptr_nonnull(a->connection);
 	stage_connect(1, 0);
-	failed_with(b, UPSTREAM_OVERFLOW, "too many requests");
+	program_failed_with(b, UPSTREAM_OVERFLOW, "too many requests");
 	program_give_back(a, true);
 	program_ask(b, cluster);
 	ck_assert_ptr_nonnull(b->connection);
@@ -299,7 +274,7 @@ END_TEST
 START_TEST(every_host_may_have_one_connection)
 {
 	stage_policy_init(&policy, 2);
-	set(&policy.tcp.max_connections, 1);
+	number_set(&policy.tcp.max_connections, 1);
 	program_ask(a, cluster);
 	program_ask(b, cluster); /* the other host */
 	program_ask(c, cluster);
@@ -312,10 +287,10 @@ START_TEST(connections_that_are_no_http_overflow)
 {
 	const struct acquisition wish = {.cluster = cluster, .server_name = "a.test"};
 
-	set(&policy.tcp.max_connections, 1);
+	number_set(&policy.tcp.max_connections, 1);
 	program_wish(a, &wish);
 	program_wish(b, &wish);
-	failed_with(b, UPSTREAM_OVERFLOW, "too many connections");
+	program_failed_with(b, UPSTREAM_OVERFLOW, "too many connections");
 	stage_connect(0, 0);
 	program_give_back(a, false);
 	program_wish(b, &wish);
@@ -328,7 +303,7 @@ START_TEST(retries_are_counted)
 	struct acquisition wish = {
 	    .cluster = cluster, .server_name = "a.test", .http = true, .attempt = 1};
 
-	set(&policy.http.max_retries, 1);
+	number_set(&policy.http.max_retries, 1);
 	program_ask(a, cluster);
 	program_ask(b, cluster);
 	ck_assert(cluster_may_retry(&a->acquiring));

@@ -23,34 +23,9 @@ static void setup(void)
 
 static void teardown(void)
 {
-	for (size_t i = 0; i < 8; i++) {
-		if (programs[i].connection)
-			program_give_back(&programs[i], true);
-		cluster_cancel(&programs[i].acquiring);
-		cluster_leave(&programs[i].acquiring);
-	}
+	for (size_t i = 0; i < 8; i++)
+		program_leave(&programs[i]);
 	stage_close();
-}
-
-static void set(struct number *number, long long value)
-{
-	number->value = value;
-	number->set = true;
-}
-
-static void set_ms(struct duration *duration, int64_t ms)
-{
-	duration->ns = ms * 1000000;
-	duration->set = true;
-}
-
-static void failed_with(const struct program *program, enum upstream_failure failure,
-			const char *reason)
-{
-	ck_assert_int_eq(program->answers, 1);
-	ck_assert_ptr_null(program->connection);
-	ck_assert_int_eq(program->failure, failure);
-	ck_assert_str_eq(program->reason, reason);
 }
 
 /* ---- hosts ------------------------------------------------------------------------------- */
@@ -90,7 +65,7 @@ START_TEST(refused_hosts_are_walked_on_from)
 	stage_policy_init(&policy, 2);
 	program_ask(a, cluster);
 	stage_refuse(0);
-	failed_with(a, UPSTREAM_CONNECT, "connect: Connection refused");
+	program_failed_with(a, UPSTREAM_CONNECT, "connect: Connection refused");
 
 	stage_n_dialings = 0;
 	program_wish(a, &wish);
@@ -99,19 +74,19 @@ START_TEST(refused_hosts_are_walked_on_from)
 	ck_assert_uint_eq(stage_n_dialings, 2);
 	ck_assert_uint_ne(stage_dialled(0), stage_dialled(1));
 	stage_refuse(1);
-	failed_with(a, UPSTREAM_CONNECT, "connect: Connection refused");
+	program_failed_with(a, UPSTREAM_CONNECT, "connect: Connection refused");
 }
 END_TEST
 
 /* Nobody waits for a connection that cannot come. */
 START_TEST(refusal_is_for_all_who_wait)
 {
-	set(&policy.tcp.max_connections, 1);
+	number_set(&policy.tcp.max_connections, 1);
 	program_ask(a, cluster);
 	program_ask(b, cluster);
 	stage_refuse(0);
-	failed_with(a, UPSTREAM_CONNECT, "connect: Connection refused");
-	failed_with(b, UPSTREAM_CONNECT, "connect: Connection refused");
+	program_failed_with(a, UPSTREAM_CONNECT, "connect: Connection refused");
+	program_failed_with(b, UPSTREAM_CONNECT, "connect: Connection refused");
 }
 END_TEST
 
@@ -158,10 +133,10 @@ START_TEST(ejected_and_back)
 
 	stage_policy_init(&policy, 2);
 	cluster->outlier_detection = &policy.outlier;
-	set(&policy.outlier.consecutive_5xx_errors, 1);
-	set(&policy.outlier.max_ejection_percent, 50);
-	set_ms(&policy.outlier.interval, 1000);
-	set_ms(&policy.outlier.base_ejection_time, 3000);
+	number_set(&policy.outlier.consecutive_5xx_errors, 1);
+	number_set(&policy.outlier.max_ejection_percent, 50);
+	duration_set_ms(&policy.outlier.interval, 1000);
+	duration_set_ms(&policy.outlier.base_ejection_time, 3000);
 	bad = dialled_after(503);
 	for (int i = 0; i < 4; i++)
 		ck_assert_uint_ne(dialled_after(200), bad);
@@ -176,11 +151,11 @@ END_TEST
 START_TEST(all_ejected)
 {
 	cluster->outlier_detection = &policy.outlier;
-	set(&policy.outlier.consecutive_5xx_errors, 1);
-	set(&policy.outlier.max_ejection_percent, 100);
+	number_set(&policy.outlier.consecutive_5xx_errors, 1);
+	number_set(&policy.outlier.max_ejection_percent, 100);
 	dialled_after(503);
 	program_ask(a, cluster);
-	failed_with(a, UPSTREAM_NO_HOST, "no healthy upstream");
+	program_failed_with(a, UPSTREAM_NO_HOST, "no healthy upstream");
 	stage_advance(30000);
 	stage_advance(10000);
 	program_ask(a, cluster);
@@ -195,12 +170,12 @@ END_TEST
 START_TEST(refusals_eject)
 {
 	cluster->outlier_detection = &policy.outlier;
-	set(&policy.outlier.consecutive_5xx_errors, 1);
-	set(&policy.outlier.max_ejection_percent, 100);
+	number_set(&policy.outlier.consecutive_5xx_errors, 1);
+	number_set(&policy.outlier.max_ejection_percent, 100);
 	program_ask(a, cluster);
 	stage_refuse(0);
 	program_ask(a, cluster);
-	failed_with(a, UPSTREAM_NO_HOST, "no healthy upstream");
+	program_failed_with(a, UPSTREAM_NO_HOST, "no healthy upstream");
 }
 END_TEST
 
@@ -210,8 +185,8 @@ START_TEST(connections_that_are_no_http_count)
 	const struct acquisition wish = {.cluster = cluster, .server_name = "a.test"};
 
 	cluster->outlier_detection = &policy.outlier;
-	set(&policy.outlier.consecutive_5xx_errors, 2);
-	set(&policy.outlier.max_ejection_percent, 100);
+	number_set(&policy.outlier.consecutive_5xx_errors, 2);
+	number_set(&policy.outlier.max_ejection_percent, 100);
 	program_wish(a, &wish);
 	stage_refuse(0);
 	program_wish(a, &wish);
@@ -223,7 +198,7 @@ START_TEST(connections_that_are_no_http_count)
 	ck_assert_int_eq(a->answers, 0);
 	stage_refuse(3);
 	program_wish(a, &wish);
-	failed_with(a, UPSTREAM_NO_HOST, "no healthy upstream");
+	program_failed_with(a, UPSTREAM_NO_HOST, "no healthy upstream");
 }
 END_TEST
 
@@ -264,7 +239,7 @@ START_TEST(no_name_resolves)
 	by_name(RESOLUTION_DNS, 1);
 	program_ask(a, cluster);
 	stage_resolve("one.test", 0, NULL);
-	failed_with(a, UPSTREAM_NO_HOST, "cannot resolve it");
+	program_failed_with(a, UPSTREAM_NO_HOST, "cannot resolve it");
 	program_ask(a, cluster); /* asks again */
 	stage_resolve("one.test", 1, (unsigned char[]){7});
 	ck_assert_uint_eq(stage_dialled(0), 7);
@@ -391,7 +366,7 @@ START_TEST(address_goes_while_it_is_dialled)
 	ck_assert_ptr_nonnull(a->connection);
 	program_give_back(a, true);
 	stage_refuse(1);
-	failed_with(b, UPSTREAM_CONNECT, "connect: Connection refused");
+	program_failed_with(b, UPSTREAM_CONNECT, "connect: Connection refused");
 	program_ask(b, cluster);
 	ck_assert_uint_eq(stage_dialled(2), 8);
 }
@@ -444,12 +419,12 @@ START_TEST(the_program_says_where)
 	ck_assert_int_eq(stage_dialings[2].addresses[0].ss_family, AF_INET6);
 	wish.dynamic = NULL;
 	program_wish(d, &wish);
-	failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
+	program_failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
 	cluster->resolution = RESOLUTION_DYNAMIC_DNS;
 	cluster->id = "dynamic";
 	unsigned asked = stage_questions;
 	program_wish(d, &wish); /* what was asked for is no name */
-	failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
+	program_failed_with(d, UPSTREAM_NO_HOST, "no healthy upstream");
 	ck_assert_uint_eq(stage_questions, asked);
 
 	size_t dialled = stage_n_dialings;

@@ -6,7 +6,6 @@
  */
 #include <arpa/inet.h>
 #include <check.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -389,7 +388,6 @@ static void play(const struct script *script, size_t split, size_t limit)
 }
 
 static char *files[1024];
-static int n_files;
 
 START_TEST(replay)
 {
@@ -409,28 +407,13 @@ START_TEST(replay)
 }
 END_TEST
 
-static int is_replay(const struct dirent *entry)
-{
-	const char *dot = strrchr(entry->d_name, '.');
-
-	return dot && !strcmp(dot, ".replay");
-}
-
 Suite *replay_suite(void);
 Suite *replay_suite(void)
 {
 	Suite *suite = suite_create("replay");
 	TCase *all = tcase_create("conversations");
-	struct dirent **list = NULL;
-	int n = scandir(REPLAYS, &list, is_replay, alphasort);
+	int n_files = script_files(REPLAYS, files, 1024);
 
-	for (int i = 0; i < n; i++) {
-		if (n_files < 1024 &&
-		    asprintf(&files[n_files], REPLAYS "/%s", list[i]->d_name) > 0)
-			n_files++;
-		free(list[i]);
-	}
-	free(list);
 	tcase_set_timeout(all, 60);
 	tcase_add_loop_test(all, replay, 0, n_files);
 	suite_add_tcase(suite, all);
