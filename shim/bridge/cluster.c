@@ -300,7 +300,8 @@ static void give_up_host(struct acquiring *a)
 	host_drop(host);
 }
 
-void acquiring_settle(struct acquiring *a)
+/* The request has left its host: of its counters, other than those of connections. */
+static void acquiring_settle(struct acquiring *a)
 {
 	give_up_host(a);
 	a->cluster->requests -= a->requesting;

@@ -102,9 +102,6 @@ void cluster_resolved(struct live_cluster *cluster);
 /* The request goes to this host: another attempt may have to go to another one. */
 void acquiring_visits(struct acquiring *acquiring, const struct live_host *host);
 
-/* Of its counters, other than those of connections. */
-void acquiring_settle(struct acquiring *acquiring);
-
 /* ---- hosts.c ----------------------------------------------------------------------------- */
 
 /* Returns 0 or -1 (no memory). */
@@ -145,9 +142,6 @@ void lane_release(struct connection *connection, bool reusable, bool reset);
 
 /* The host is gone: close its idle connections. */
 void lanes_close_idle(struct live_host *host);
-
-/* Connections may be made now that could not before. */
-void lanes_serve_soon(struct live_cluster *cluster);
 
 void lanes_serve(struct live_cluster *cluster);
 

@@ -130,6 +130,15 @@ static void dialing_end(struct lane_dialing *d)
 	drop(lane);
 }
 
+/* Connections may be made now that could not before. */
+static void lanes_serve_soon(struct live_cluster *cluster)
+{
+	if (!cluster->busy || cluster->serving)
+		return;
+	cluster->serving = true;
+	loop_defer(cluster->all->env->loop, &cluster->serve);
+}
+
 /* The connection that was begun last is not made. The lane's caller holds it. */
 static void drop_dialing(struct lane *lane)
 {
@@ -370,14 +379,6 @@ void lanes_serve(struct live_cluster *cluster)
 		DL_APPEND2(cluster->busy, lane, busy_prev, busy_next);
 		serve(lane);
 	}
-}
-
-void lanes_serve_soon(struct live_cluster *cluster)
-{
-	if (!cluster->busy || cluster->serving)
-		return;
-	cluster->serving = true;
-	loop_defer(cluster->all->env->loop, &cluster->serve);
 }
 
 /* ---- for cluster.c ----------------------------------------------------------------------- */

@@ -41,21 +41,22 @@ static int make_room(struct buf *buf, size_t n)
 	return size > buf->capacity ? buf_grow(buf, size) : 0;
 }
 
+/* It will not be sent again. */
+static void give_up(struct exchange *x)
+{
+	x->sent_lost = true;
+	if (!resend_left(x))
+		resend_release(x);
+}
+
 void resend_keep(struct exchange *x, const char *data, size_t n)
 {
 	bool wanted = resend_possible(x) && (x->up->reused || retry_needs_body(x));
 
 	if (!wanted || make_room(&x->sent, n) < 0 || buf_put(&x->sent, data, n) < 0)
-		resend_give_up(x);
+		give_up(x);
 	else
 		x->resent += n;
-}
-
-void resend_give_up(struct exchange *x)
-{
-	x->sent_lost = true;
-	if (!resend_left(x))
-		resend_release(x);
 }
 
 void resend_release(struct exchange *x)

@@ -71,8 +71,7 @@ ssize_t resend_write(struct exchange *x);
 /* These n bytes were sent for the first time. */
 void resend_keep(struct exchange *x, const char *data, size_t n);
 
-/* It will not be sent again; and the request is over. */
-void resend_give_up(struct exchange *x);
+/* The request is over. */
 void resend_release(struct exchange *x);
 
 /* mirror.c: ask for the mirrors of the route, and give them the head. */
