@@ -25,6 +25,17 @@ static const struct {
 #undef SUITE
 };
 
+#ifdef __SANITIZE_ADDRESS__
+/* Check's runner frees a little for every test, and each test is a fork of what it has not given
+ * back: with the usual quarantine of 256 MB most of the time would go into page tables. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return "quarantine_size_mb=8";
+}
+#endif
+
 int main(void)
 {
 	const char *only = getenv("T");

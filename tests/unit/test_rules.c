@@ -207,11 +207,11 @@ START_TEST(policy_is_identity)
 		ck_assert_uint_eq(cluster->target_port, 80);
 	}
 	ck_assert_uint_eq(timeout, 2000);
-	for (size_t i = 0; i < N; i++) {
+	for (size_t i = 0; i < N; i++)
 		for (size_t j = 0; j < i; j++)
 			ck_assert_str_ne(ids[i], ids[j]);
+	for (size_t i = 0; i < N; i++)
 		free(ids[i]);
-	}
 }
 END_TEST
 
