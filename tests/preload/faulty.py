@@ -6,6 +6,7 @@ import ctypes
 import gc
 import http.client
 import os
+import socket
 import time
 
 HOST = 'webserver'
@@ -66,28 +67,39 @@ def memory():
     return now.uordblks + now.hblkhd
 
 
+def come_to_all():
+    """Wait until the bridge has accepted whatever was connected before: it accepts in order, and
+    says itself what it thinks of this."""
+    with socket.create_connection((HOST, 80), timeout=20) as s:
+        s.sendall(b'nonsense\r\n\r\n')
+        while s.recv(4096):
+            pass
+
+
 def settled(number):
-    """Wait until the bridge has `number` descriptors. Returns how many it has then."""
+    """Wait until the bridge has come to all that was asked of it, and holds no more than `number`
+    descriptors. Returns how many it has too many."""
+    come_to_all()
     deadline = time.monotonic() + 10
-    while descriptors() != number and time.monotonic() < deadline:
+    while descriptors() > number and time.monotonic() < deadline:
         time.sleep(0.01)
-    return descriptors()
+    return max(descriptors() - number, 0)
 
 
-def balance(step, rounds, slack=2048, calm=0.2):
+def balance(step, rounds, slack=2048):
     """Take `step` often. Says whether the bridge holds as much behind it as before: the first two
-    rounds are for tables and caches, which fill. `calm`: seconds after which a step has ended in the
-    bridge, too."""
-    step()
-    time.sleep(calm)
+    rounds are for tables and caches, which fill."""
+    come_to_all()
+    time.sleep(0.2)  # until it has closed that too
     number = descriptors()
-    step()
-    if settled(number) != number:
-        return f'{descriptors() - number} descriptors are lost in one round'
+    for _ in range(2):
+        step()
+        if lost := settled(number):
+            return f'{lost} descriptors are lost in one round'
     before = memory()
     for _ in range(rounds):
         step()
-    if settled(number) != number:
-        return f'{descriptors() - number} descriptors are lost in {rounds} rounds'
+    if lost := settled(number):
+        return f'{lost} descriptors are lost in {rounds} rounds'
     lost = memory() - before
     return 'nothing is lost' if lost < slack else f'{lost} bytes are lost in {rounds} rounds'

@@ -406,7 +406,7 @@ def leave():
         if how:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
         s.close()
-print(faulty.balance(lambda: [leave() for _ in range(5)], 5, calm=3))
+print(faulty.balance(lambda: [leave() for _ in range(5)], 5))
 ''')
     t.equal(lines, ['nothing is lost'], 'the balance')
     server.finish()
