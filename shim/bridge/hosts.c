@@ -3,7 +3,7 @@
  * Who is in a cluster. Endpoints that are addresses make one host each, for good; names make one for
  * each of their addresses (DNS), or one whatever they resolve to (DNS_ROUND_ROBIN, DYNAMIC_DNS:
  * Envoy's logical hosts). Names are resolved when a connection is wanted and the last answer is old;
- * until there is a new one, the hosts that are known stay.
+ * until there is a new one, which then counts at once, the hosts that are known stay.
  *
  * `members` and the balancer see hosts only after hosts_settle(). Each member counts as a user of
  * its host, so that nothing they see has been freed.
@@ -241,11 +241,14 @@ static void answered(struct query *query, const struct addresses *found, const s
 {
 	struct live_endpoint *e = container_of(query, struct live_endpoint, query);
 	struct live_cluster *cluster = e->cluster;
+	uint64_t next = loop_now(cluster->all->env->loop) + (found ? REFRESH_MS : REFRESH_SOON_MS);
 
-	e->asking = false;
-	cluster->asking--;
-	if (query->old)
-		cluster->refresh_at = loop_now(cluster->all->env->loop) + REFRESH_SOON_MS;
+	e->asking = query->more;
+	if (!query->more) {
+		cluster->asking--;
+		if (cluster->refresh_at > next)
+			cluster->refresh_at = next;
+	}
 	if (!found)
 		cluster->err = *err;
 	else if (is_logical(cluster))
@@ -263,7 +266,7 @@ void hosts_refresh(struct live_cluster *cluster)
 
 	if (cluster->n_members && now < cluster->refresh_at)
 		return;
-	cluster->refresh_at = now + REFRESH_MS;
+	cluster->refresh_at = UINT64_MAX; /* until the answers are here, and then counted from them */
 	cluster->refreshing = true;
 	for (size_t i = 0; i < cluster->n_endpoints; i++) {
 		struct live_endpoint *e = &cluster->endpoints[i];

@@ -102,11 +102,13 @@ static void answer(struct query *query)
 
 static bool ask(struct cluster_env *env, const char *name, struct query *query)
 {
+	struct addresses found;
+
 	(void)env;
 	(void)name;
 	query->next = NULL;
 	query->link = NULL;
-	query->old = !draw(4);
+	query->more = false;
 	if (!draw(3)) {
 		answer(query);
 		return true;
@@ -116,7 +118,13 @@ static bool ask(struct cluster_env *env, const char *name, struct query *query)
 		questions->link = &query->next;
 	query->link = &questions;
 	questions = query;
-	return false;
+	if (draw(4))
+		return false;
+	/* an old answer, and another one to come */
+	invent(&found);
+	query->more = true;
+	query->answer(query, &found, NULL);
+	return true;
 }
 
 static uint32_t bits(struct cluster_env *env)
@@ -298,6 +306,7 @@ static void answer_one(void)
 	for (unsigned n = draw(3); n && query->next; n--)
 		query = query->next;
 	query_cancel(query);
+	query->more = false;
 	answer(query);
 }
 
