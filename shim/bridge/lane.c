@@ -267,17 +267,23 @@ static int dial(struct lane *lane)
 	return 0;
 }
 
+static bool has_room(const struct live_cluster *cluster)
+{
+	return cluster->connections < cluster->limits.connections;
+}
+
+/* Called where no idle connection is of use to those who wait. */
 static bool may_dial(struct lane *lane)
 {
 	struct live_cluster *cluster = lane->host->cluster;
 
-	if (cluster->connections < cluster->limits.connections)
+	if (has_room(cluster) || lane->open + lane->n_dialings == 0)
 		return true;
-	/* Who asked for a fresh connection has no use for the idle ones that take its place. */
-	if (lane->pending->fresh && lane->idle)
-		pool_drop(&cluster->all->pool, &lane->idle);
-	return cluster->connections < cluster->limits.connections ||
-	       lane->open + lane->n_dialings == 0;
+	if (!lane->idle)
+		return false;
+	/* Who asked for a fresh one gets the place of one of those. */
+	pool_drop_oldest(&cluster->all->pool, &lane->idle);
+	return true;
 }
 
 /* ---- serving ----------------------------------------------------------------------------- */
@@ -335,21 +341,26 @@ static void refuse(struct lane *lane, enum upstream_failure failure, const char 
 	}
 }
 
+/* Whose an idle connection is: the oldest's who has a use for it, but for those behind one who wants a
+ * fresh connection and can have none but in its place. */
 static struct acquiring *first_for_idle(struct lane *lane)
 {
 	struct acquiring *a;
+	unsigned fresh = 0;
 
-	DL_FOREACH(lane->pending, a)
+	DL_FOREACH(lane->pending, a) {
 		if (!a->fresh)
 			return a;
+		if (++fresh > lane->n_dialings && !has_room(lane->host->cluster))
+			return NULL;
+	}
 	return NULL;
 }
 
-static void serve(struct lane *lane)
+static void serve_idle(struct lane *lane)
 {
 	struct acquiring *a;
 
-	hold(lane);
 	while (lane->idle && (a = first_for_idle(lane))) {
 		struct connection *connection =
 		    pool_take(&a->cluster->all->pool, &lane->idle);
@@ -357,11 +368,18 @@ static void serve(struct lane *lane)
 		if (connection)
 			give(a, connection);
 	}
+}
+
+static void serve(struct lane *lane)
+{
+	hold(lane);
+	serve_idle(lane);
 	while (lane->n_dialings < lane->n_pending && may_dial(lane)) {
-		if (dial(lane) == 0)
-			continue;
-		refuse(lane, UPSTREAM_CONNECT, "out of memory");
-		break;
+		if (dial(lane) < 0) {
+			refuse(lane, UPSTREAM_CONNECT, "out of memory");
+			break;
+		}
+		serve_idle(lane);
 	}
 	drop(lane);
 }
@@ -394,7 +412,8 @@ void lane_acquire(struct acquiring *a)
 		return;
 	}
 	/* Who waits already comes first. */
-	connection = a->http && !a->fresh && !first_for_idle(lane) && may_request(a)
+	connection = a->http && !a->fresh && may_request(a) && !first_for_idle(lane) &&
+				     lane->n_dialings >= lane->n_pending
 			 ? pool_take(&cluster->all->pool, &lane->idle)
 			 : NULL;
 	if (connection) {
