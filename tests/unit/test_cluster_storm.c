@@ -379,6 +379,8 @@ static void check_cluster(struct live_cluster *c)
 	ck_assert_uint_eq(c->retries, retries);
 	ck_assert_uint_le(queued, c->limits.pending);
 	ck_assert_uint_le(c->requests, c->limits.requests);
+	if (c->connections > c->limits.connections) /* by the first ones of lanes */
+		ck_assert_uint_le(c->connections - c->limits.connections, c->n_lanes);
 	ck_assert_msg(!c->pending || busy, "%s: %u wait for nothing", c->cluster.id, pending);
 	ck_assert_msg(!c->waiting || (c->asking && !c->n_members),
 		      "%s: there are hosts, and they are waited for", c->cluster.id);

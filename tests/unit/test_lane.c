@@ -84,6 +84,84 @@ START_TEST(who_wants_a_fresh_one_is_not_passed)
 }
 END_TEST
 
+/* ---- several addresses ------------------------------------------------------------------- */
+
+static struct endpoint named[] = {{"one.test", 80, 1}, {"two.test", 80, 1}};
+
+static void by_name(size_t n)
+{
+	cluster->resolution = RESOLUTION_DNS;
+	cluster->endpoints = named;
+	cluster->n_endpoints = n;
+}
+
+/* A dialing ends at the first of its addresses that is not this one. */
+static void connect_elsewhere(size_t i, unsigned dead)
+{
+	stage_connect(i, stage_dialled(i) == dead ? 1 : 0);
+}
+
+/* An address that is not reached has others stand in for it: within maxConnections too. */
+START_TEST(stand_ins_are_counted)
+{
+	unsigned dead;
+
+	by_name(1);
+	number_set(&policy.tcp.max_connections, 1);
+	program_ask(a, cluster);
+	stage_resolve("one.test", 2, (unsigned char[]){7, 8});
+	dead = stage_dialled(0);
+	for (int i = 1; i < 8; i++)
+		program_ask(&programs[i], cluster);
+	for (size_t i = 0; i < stage_n_dialings; i++)
+		connect_elsewhere(i, dead);
+	ck_assert_uint_eq(stage_n_dialings, 2); /* the first of each host */
+	for (int i = 0; i < 8; i++) /* nobody is forgotten */
+		if (programs[i].connection) {
+			program_give_back(&programs[i], true);
+			i = -1;
+		}
+	for (int i = 0; i < 8; i++)
+		ck_assert_int_eq(programs[i].answers, 1);
+	ck_assert_uint_eq(stage_n_dialings, 2);
+}
+END_TEST
+
+/* They are used again, and not for long: the address may be back. */
+START_TEST(stand_ins_are_kept_for_a_while)
+{
+	unsigned dead;
+
+	by_name(1);
+	program_ask(a, cluster);
+	stage_resolve("one.test", 2, (unsigned char[]){7, 8});
+	dead = stage_dialled(0);
+	connect_elsewhere(0, dead);
+	program_give_back(a, true);
+	for (int i = 0; i < 6; i++) {
+		program_ask(a, cluster);
+		if (!a->connection)
+			connect_elsewhere(stage_n_dialings - 1, dead);
+		ck_assert_ptr_nonnull(a->connection);
+		program_give_back(a, true);
+	}
+	ck_assert_uint_eq(stage_n_dialings, 2); /* one for each host */
+
+	stage_advance(10000);
+	program_ask(a, cluster);
+	program_ask(b, cluster);
+	ck_assert_uint_eq(stage_n_dialings, 3);
+	ck_assert_uint_eq(stage_dialled(2), dead);
+	stage_connect(2, 0);
+	program_give_back(a, true);
+	program_give_back(b, true);
+	stage_advance(10000);
+	program_ask(a, cluster);
+	program_ask(b, cluster);
+	ck_assert_uint_eq(stage_n_dialings, 3);
+}
+END_TEST
+
 Suite *lane_suite(void);
 Suite *lane_suite(void)
 {
@@ -93,6 +171,8 @@ Suite *lane_suite(void)
 	tcase_add_checked_fixture(all, setup, teardown);
 	tcase_add_test(all, a_fresh_one_takes_one_place);
 	tcase_add_test(all, who_wants_a_fresh_one_is_not_passed);
+	tcase_add_test(all, stand_ins_are_counted);
+	tcase_add_test(all, stand_ins_are_kept_for_a_while);
 	suite_add_tcase(suite, all);
 	return suite;
 }
