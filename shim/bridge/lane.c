@@ -192,7 +192,12 @@ static void refuse(struct lane *lane, enum upstream_failure failure, const char 
 static void address_failed(void *arg, size_t which, enum upstream_failure failure)
 {
 	struct lane_dialing *d = arg;
+	struct acquiring *a;
 
+	/* Who is no request walks on from host to host: not to where this dialing was. */
+	if (!d->lane->http)
+		DL_FOREACH(d->lane->pending, a)
+			acquiring_visits(a, d->owners[which]);
 	/* Of a logical host only the whole counts. */
 	if (d->n == 1 || d->owners[0] != d->owners[1])
 		cluster_note(d->owners[which],

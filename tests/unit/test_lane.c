@@ -162,6 +162,23 @@ START_TEST(stand_ins_are_kept_for_a_while)
 }
 END_TEST
 
+/* Where nobody can be reached, that is known once they all have been tried. */
+START_TEST(a_name_is_dialled_once)
+{
+	const struct acquisition wish = {.cluster = cluster, .server_name = "a.test"};
+
+	by_name(2);
+	program_wish(a, &wish);
+	stage_resolve("one.test", 2, (unsigned char[]){7, 8});
+	stage_resolve("two.test", 2, (unsigned char[]){9, 10});
+	stage_refuse(0);
+	ck_assert_int_eq(a->answers, 0);
+	stage_refuse(1); /* the other name */
+	program_failed_with(a, UPSTREAM_CONNECT, "connect: Connection refused");
+	ck_assert_uint_eq(stage_n_dialings, 2);
+}
+END_TEST
+
 Suite *lane_suite(void);
 Suite *lane_suite(void)
 {
@@ -173,6 +190,7 @@ Suite *lane_suite(void)
 	tcase_add_test(all, who_wants_a_fresh_one_is_not_passed);
 	tcase_add_test(all, stand_ins_are_counted);
 	tcase_add_test(all, stand_ins_are_kept_for_a_while);
+	tcase_add_test(all, a_name_is_dialled_once);
 	suite_add_tcase(suite, all);
 	return suite;
 }
