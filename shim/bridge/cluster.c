@@ -381,6 +381,8 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 
 	if (!wish->attempt)
 		a->n_visits = 0;
+	if (a->cluster) /* a retry that was announced: now it is here, or is not to be */
+		acquiring_settle(a);
 	c = cluster_get(all, wish, rules);
 	if (!c) {
 		a->done(a, NULL, UPSTREAM_CONNECT, "out of memory");
@@ -411,11 +413,11 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 
 void cluster_cancel(struct acquiring *a)
 {
-	if (!a->list)
+	if (!a->list && (a->host || !a->retrying))
 		return;
 	if (a->lane) {
 		lane_cancel(a);
-	} else {
+	} else if (a->list) {
 		DL_DELETE(*a->list, a);
 		a->list = NULL;
 	}
@@ -431,6 +433,14 @@ void cluster_release(struct acquiring *a, struct connection *connection, bool re
 bool cluster_may_retry(const struct acquiring *a)
 {
 	return !a->cluster || a->cluster->retries - a->retrying < a->cluster->limits.retries;
+}
+
+void cluster_retry(struct acquiring *a)
+{
+	if (!a->cluster || a->retrying)
+		return;
+	a->retrying = true;
+	a->cluster->retries++;
 }
 
 void cluster_leave(struct acquiring *a)

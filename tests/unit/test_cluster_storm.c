@@ -236,12 +236,15 @@ static void act(struct asker *asker)
 	if (asker->connection) {
 		give_back(asker);
 		asker->retry = draw(3) ? 0 : asker->retry + 1;
+		if (asker->retry && draw(2))
+			cluster_retry(&asker->acquiring);
 	} else if (asker->waiting) {
 		if (draw(3) && !calm)
 			return;
 		cluster_cancel(&asker->acquiring);
 		asker->waiting = false;
 	} else if (calm || !draw(6)) {
+		cluster_cancel(&asker->acquiring);
 		cluster_leave(&asker->acquiring);
 		asker->retry = 0;
 	} else {
@@ -428,6 +431,7 @@ static void calm_down(void)
 	}
 	for (int j = 0; j < ASKERS; j++) {
 		ck_assert_msg(!askers[j].waiting, "%d still waits", j);
+		cluster_cancel(&askers[j].acquiring);
 		cluster_leave(&askers[j].acquiring);
 	}
 }
