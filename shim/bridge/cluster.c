@@ -389,7 +389,9 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 		return;
 	}
 	enter_cluster(a, c);
-	snprintf(a->server_name, sizeof(a->server_name), "%s", wish->server_name);
+	/* Without TLS connections are alike, whatever the name. */
+	snprintf(a->server_name, sizeof(a->server_name), "%s",
+		 c->cluster.tls.mode == TLS_MODE_DISABLE ? "" : wish->server_name);
 	a->http = wish->http;
 	a->encrypted = wish->encrypted;
 	a->fresh = wish->fresh;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane: the connections to one host that are alike (HTTP, TLS of the program's own, or neither; one
- * server name), and who waits for one: Envoy's connection pool of a host. So many connections are
- * being made as askers are pending, as far as maxConnections lets them, but for a lane's first,
- * which is always made: else an asker could wait for connections that are not its lane's.
+ * server name, where they have TLS of ours), and who waits for one: Envoy's connection pool of a
+ * host. So many connections are being made as askers are pending, as far as maxConnections lets
+ * them, but for a lane's first, which is always made: else an asker could wait for connections that
+ * are not its lane's.
  *
  * A dialing may come to another host than the lane's, to another address of the same name. Such a
  * connection stands in for those of the host that could not be reached: it is the lane's, counted and

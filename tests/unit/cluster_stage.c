@@ -132,6 +132,7 @@ void stage_policy_init(struct stage_policy *p, size_t n)
 	    .load_balancer = &p->balancer,
 	    .connection_pool = &p->pool,
 	    .connect_timeout = 10000,
+	    .tls = {.mode = TLS_MODE_SIMPLE},
 	    .id = "a.test:80",
 	};
 	p->balancer.simple.value = LB_ROUND_ROBIN;

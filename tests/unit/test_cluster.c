@@ -77,6 +77,20 @@ START_TEST(connections_of_a_kind)
 }
 END_TEST
 
+START_TEST(names_are_for_tls)
+{
+	struct acquisition wish = {.cluster = cluster, .server_name = "b.test", .http = true};
+
+	cluster->tls.mode = TLS_MODE_DISABLE;
+	program_ask(a, cluster);
+	stage_connect(0, 0);
+	program_give_back(a, true);
+	program_wish(b, &wish);
+	ck_assert_ptr_nonnull(b->connection);
+	ck_assert_uint_eq(stage_n_dialings, 1);
+}
+END_TEST
+
 START_TEST(the_oldest_is_served_first)
 {
 	number_set(&policy.tcp.max_connections, 1);
@@ -381,6 +395,7 @@ Suite *cluster_suite(void)
 	tcase_add_checked_fixture(all, setup, teardown);
 	tcase_add_test(all, idle_connection_is_taken);
 	tcase_add_test(all, connections_of_a_kind);
+	tcase_add_test(all, names_are_for_tls);
 	tcase_add_test(all, the_oldest_is_served_first);
 	tcase_add_test(all, given_back_before_dialled);
 	tcase_add_test(all, fresh_ones_are_fresh);

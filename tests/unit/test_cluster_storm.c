@@ -172,6 +172,7 @@ static void make_rules(void)
 	set(&outlier.max_ejection_percent, 100);
 	for (int i = 0; i < CLUSTERS; i++)
 		rules[i] = (struct cluster){.host = "a.test", .port = 80, .connect_timeout = 1000};
+	rules[0].tls.mode = rules[2].tls.mode = rules[5].tls.mode = TLS_MODE_SIMPLE;
 	rules[0].id = "fixed";
 	rules[1].id = "fixed, bounded";
 	rules[0].endpoints = rules[1].endpoints = fixed;
