@@ -142,8 +142,8 @@ static bool literal_address(const char *text, struct sockaddr_storage *out)
 	return inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)out)->sin6_addr) == 1;
 }
 
-/* Returns false if it is none. No memory: it has no host, as if it were not there. */
-static bool endpoint_fixed(struct live_endpoint *e)
+/* Make the host of an endpoint that is an address. Returns 1, 0: it is none, or -1: no memory. */
+static int endpoint_fixed(struct live_endpoint *e)
 {
 	const struct endpoint *rule = rule_of(e);
 	struct sockaddr_storage address;
@@ -152,18 +152,19 @@ static bool endpoint_fixed(struct live_endpoint *e)
 	/* A path is for the rules to give, not for a request. */
 	if (rule != &e->cluster->dynamic &&
 	    !strncmp(rule->address, UNIX_PREFIX, strlen(UNIX_PREFIX))) {
-		if (unix_address(rule->address + strlen(UNIX_PREFIX), &address))
-			e->hosts = host_new(e, rule->address, &address);
-		else
+		if (!unix_address(rule->address + strlen(UNIX_PREFIX), &address)) {
 			err_set(&e->cluster->err, ENAMETOOLONG, "%s: the path is too long",
 				rule->address);
-		return true;
+			return 1;
+		}
+		e->hosts = host_new(e, rule->address, &address);
+		return e->hosts ? 1 : -1;
 	}
 	if (!literal_address(rule->address, &address))
-		return false;
+		return 0;
 	set_port(&address, rule->port);
 	e->hosts = host_new(e, address_name(&address, rule->port, name), &address);
-	return true;
+	return e->hosts ? 1 : -1;
 }
 
 /* ---- endpoints that are names ------------------------------------------------------------ */
@@ -300,8 +301,10 @@ int hosts_init(struct live_cluster *cluster)
 		struct live_endpoint *e = &cluster->endpoints[i];
 
 		e->cluster = cluster;
-		if (!endpoint_fixed(e) && *rule_of(e)->address &&
-		    resolves(cluster->cluster.resolution))
+		int fixed = endpoint_fixed(e);
+		if (fixed < 0) /* nobody would look for it again */
+			return -1;
+		if (!fixed && *rule_of(e)->address && resolves(cluster->cluster.resolution))
 			e->query.answer = answered;
 	}
 	cluster->stale = true;
