@@ -381,13 +381,17 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 
 	if (!wish->attempt)
 		a->n_visits = 0;
+	if (a->cluster) /* a retry that was announced: now it is here, or is not to be */
+		acquiring_settle(a);
 	c = cluster_get(all, wish, rules);
 	if (!c) {
 		a->done(a, NULL, UPSTREAM_CONNECT, "out of memory");
 		return;
 	}
 	enter_cluster(a, c);
-	snprintf(a->server_name, sizeof(a->server_name), "%s", wish->server_name);
+	/* Without TLS connections are alike, whatever the name. */
+	snprintf(a->server_name, sizeof(a->server_name), "%s",
+		 c->cluster.tls.mode == TLS_MODE_DISABLE ? "" : wish->server_name);
 	a->http = wish->http;
 	a->encrypted = wish->encrypted;
 	a->fresh = wish->fresh;
@@ -411,11 +415,11 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 
 void cluster_cancel(struct acquiring *a)
 {
-	if (!a->list)
+	if (!a->list && (a->host || !a->retrying))
 		return;
 	if (a->lane) {
 		lane_cancel(a);
-	} else {
+	} else if (a->list) {
 		DL_DELETE(*a->list, a);
 		a->list = NULL;
 	}
@@ -431,6 +435,14 @@ void cluster_release(struct acquiring *a, struct connection *connection, bool re
 bool cluster_may_retry(const struct acquiring *a)
 {
 	return !a->cluster || a->cluster->retries - a->retrying < a->cluster->limits.retries;
+}
+
+void cluster_retry(struct acquiring *a)
+{
+	if (!a->cluster || a->retrying)
+		return;
+	a->retrying = true;
+	a->cluster->retries++;
 }
 
 void cluster_leave(struct acquiring *a)

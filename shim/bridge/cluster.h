@@ -94,7 +94,7 @@ bool clusters_evict(struct clusters *clusters);
 void cluster_acquire(struct clusters *clusters, struct acquiring *acquiring,
 		     const struct acquisition *wish, struct rules *rules);
 
-/* The answer is no longer wanted. Idempotent. */
+/* The answer is no longer wanted, nor the retry of cluster_retry(). Idempotent. */
 void cluster_cancel(struct acquiring *acquiring);
 
 /* Give the connection back; see struct exchange_ops. */
@@ -106,6 +106,10 @@ void cluster_report(struct acquiring *acquiring, struct connection *connection, 
 
 /* Whether maxRetries of the cluster that was asked last lets another retry be made. */
 bool cluster_may_retry(const struct acquiring *acquiring);
+
+/* A retry will be asked for: it counts from now on. The asker waits for nothing, and has given back
+ * what it got. */
+void cluster_retry(struct acquiring *acquiring);
 
 /* The asker goes away. It waits for nothing and has given back what it got. Idempotent. */
 void cluster_leave(struct acquiring *acquiring);

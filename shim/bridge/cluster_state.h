@@ -18,7 +18,7 @@
 #include "shim/bridge/limits.h"
 
 #define REFRESH_MS	10000 /* names are resolved again when their answers are older */
-#define REFRESH_SOON_MS 1000  /* when an answer was old already */
+#define REFRESH_SOON_MS 1000  /* when that came to nothing */
 
 struct live_endpoint;
 

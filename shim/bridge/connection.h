@@ -12,6 +12,7 @@
 #include "shim/bridge/loop.h"
 
 struct lane;
+struct live_host;
 
 struct connection {
 	struct upstream upstream; /* .io: the top of the stack; the socket itself without TLS */
@@ -25,6 +26,7 @@ struct connection {
 	/* its cluster's */
 	void (*closing)(struct connection *connection); /* about to be freed; NULL: nobody asks */
 	struct lane *lane;
+	struct live_host *host; /* that it goes to; held */
 	uint64_t born;	 /* ms: when it was ready for its first byte */
 	uint64_t served; /* requests that it was taken for */
 	uint64_t acked;	 /* sock_acked() when it was taken last */

@@ -223,6 +223,13 @@ static bool op_may_retry(struct exchange *exchange, const struct cluster *cluste
 	return cluster_may_retry(&d->acquiring);
 }
 
+static void op_retry(struct exchange *exchange)
+{
+	struct downstream *d = exchange_env(exchange);
+
+	cluster_retry(&d->acquiring);
+}
+
 static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
 {
 	const struct connection *connection = connection_of(upstream);
@@ -261,6 +268,7 @@ static const struct exchange_ops ops = {
     .release = op_release,
     .report = op_report,
     .may_retry = op_may_retry,
+    .retry = op_retry,
     .unseen = op_unseen,
     .mirror = op_mirror,
     .random = op_random,

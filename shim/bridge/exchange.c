@@ -39,8 +39,8 @@ int exchange_room(struct buf *buf, size_t length)
 
 void exchange_release(struct exchange *x, bool reusable, bool reset)
 {
-	if (x->acquiring) {
-		x->acquiring = false;
+	if (x->acquiring || x->retrying) {
+		x->acquiring = x->retrying = false;
 		x->ops->cancel(x);
 	}
 	if (x->up) {
@@ -188,6 +188,7 @@ static enum step_result run_acquire(struct exchange *x)
 		};
 
 		x->acquiring = true;
+		x->retrying = false;
 		x->ops->acquire(x, &wish);
 	}
 	if (x->failed) {

@@ -69,7 +69,7 @@ struct exchange_ops {
 	 * from within acquire() or later.
 	 */
 	void (*acquire)(struct exchange *exchange, const struct acquisition *wish);
-	/* The answer to acquire() is no longer wanted. */
+	/* The answer to acquire() is no longer wanted, or the retry that was announced. */
 	void (*cancel)(struct exchange *exchange);
 	/* Give a connection back: for the next request (`reusable`) or to be closed; `reset`: hard. */
 	void (*release)(struct exchange *exchange, struct upstream *upstream, bool reusable,
@@ -82,6 +82,8 @@ struct exchange_ops {
 	void (*report)(struct exchange *exchange, struct upstream *upstream, int outcome);
 	/* Whether maxRetries lets another retry be made to the cluster now. */
 	bool (*may_retry)(struct exchange *exchange, const struct cluster *cluster);
+	/* It will be: the next acquire() is for a retry. It counts from now on, not only from then. */
+	void (*retry)(struct exchange *exchange);
 	/*
 	 * Whether nothing that was written to the connection since acquire() can have been seen by
 	 * the destination: its kernel has acknowledged none of it. False when in doubt.

@@ -106,6 +106,7 @@ struct exchange {
 
 	/* the upstream connection */
 	bool acquiring;
+	bool retrying; /* the next acquire() is announced as a retry */
 	bool want_fresh; /* not a connection that was used before */
 	bool failed;
 	enum upstream_failure failure;

@@ -3,7 +3,7 @@
  * Who is in a cluster. Endpoints that are addresses make one host each, for good; names make one for
  * each of their addresses (DNS), or one whatever they resolve to (DNS_ROUND_ROBIN, DYNAMIC_DNS:
  * Envoy's logical hosts). Names are resolved when a connection is wanted and the last answer is old;
- * until there is a new one, the hosts that are known stay.
+ * until there is a new one, which then counts at once, the hosts that are known stay.
  *
  * `members` and the balancer see hosts only after hosts_settle(). Each member counts as a user of
  * its host, so that nothing they see has been freed.
@@ -142,8 +142,8 @@ static bool literal_address(const char *text, struct sockaddr_storage *out)
 	return inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)out)->sin6_addr) == 1;
 }
 
-/* Returns false if it is none. No memory: it has no host, as if it were not there. */
-static bool endpoint_fixed(struct live_endpoint *e)
+/* Make the host of an endpoint that is an address. Returns 1, 0: it is none, or -1: no memory. */
+static int endpoint_fixed(struct live_endpoint *e)
 {
 	const struct endpoint *rule = rule_of(e);
 	struct sockaddr_storage address;
@@ -152,18 +152,19 @@ static bool endpoint_fixed(struct live_endpoint *e)
 	/* A path is for the rules to give, not for a request. */
 	if (rule != &e->cluster->dynamic &&
 	    !strncmp(rule->address, UNIX_PREFIX, strlen(UNIX_PREFIX))) {
-		if (unix_address(rule->address + strlen(UNIX_PREFIX), &address))
-			e->hosts = host_new(e, rule->address, &address);
-		else
+		if (!unix_address(rule->address + strlen(UNIX_PREFIX), &address)) {
 			err_set(&e->cluster->err, ENAMETOOLONG, "%s: the path is too long",
 				rule->address);
-		return true;
+			return 1;
+		}
+		e->hosts = host_new(e, rule->address, &address);
+		return e->hosts ? 1 : -1;
 	}
 	if (!literal_address(rule->address, &address))
-		return false;
+		return 0;
 	set_port(&address, rule->port);
 	e->hosts = host_new(e, address_name(&address, rule->port, name), &address);
-	return true;
+	return e->hosts ? 1 : -1;
 }
 
 /* ---- endpoints that are names ------------------------------------------------------------ */
@@ -241,11 +242,14 @@ static void answered(struct query *query, const struct addresses *found, const s
 {
 	struct live_endpoint *e = container_of(query, struct live_endpoint, query);
 	struct live_cluster *cluster = e->cluster;
+	uint64_t next = loop_now(cluster->all->env->loop) + (found ? REFRESH_MS : REFRESH_SOON_MS);
 
-	e->asking = false;
-	cluster->asking--;
-	if (query->old)
-		cluster->refresh_at = loop_now(cluster->all->env->loop) + REFRESH_SOON_MS;
+	e->asking = query->more;
+	if (!query->more) {
+		cluster->asking--;
+		if (cluster->refresh_at > next)
+			cluster->refresh_at = next;
+	}
 	if (!found)
 		cluster->err = *err;
 	else if (is_logical(cluster))
@@ -263,7 +267,7 @@ void hosts_refresh(struct live_cluster *cluster)
 
 	if (cluster->n_members && now < cluster->refresh_at)
 		return;
-	cluster->refresh_at = now + REFRESH_MS;
+	cluster->refresh_at = UINT64_MAX; /* until the answers are here, and then counted from them */
 	cluster->refreshing = true;
 	for (size_t i = 0; i < cluster->n_endpoints; i++) {
 		struct live_endpoint *e = &cluster->endpoints[i];
@@ -297,8 +301,10 @@ int hosts_init(struct live_cluster *cluster)
 		struct live_endpoint *e = &cluster->endpoints[i];
 
 		e->cluster = cluster;
-		if (!endpoint_fixed(e) && *rule_of(e)->address &&
-		    resolves(cluster->cluster.resolution))
+		int fixed = endpoint_fixed(e);
+		if (fixed < 0) /* nobody would look for it again */
+			return -1;
+		if (!fixed && *rule_of(e)->address && resolves(cluster->cluster.resolution))
 			e->query.answer = answered;
 	}
 	cluster->stale = true;

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane: the connections to one host that are alike (HTTP, TLS of the program's own, or neither; one
- * server name), and who waits for one: Envoy's connection pool of a host. So many connections are
- * being made as askers are pending, as far as maxConnections lets them, but for a lane's first,
- * which is always made: else an asker could wait for connections that are not its lane's.
+ * server name, where they have TLS of ours), and who waits for one: Envoy's connection pool of a
+ * host. So many connections are being made as askers are pending, as far as maxConnections lets
+ * them, but for a lane's first, which is always made: else an asker could wait for connections that
+ * are not its lane's.
+ *
+ * A dialing may come to another host than the lane's, to another address of the same name. Such a
+ * connection stands in for those of the host that could not be reached: it is the lane's, counted and
+ * pooled like them, but not for long, so that the host is tried again.
  *
  * Answers run exchanges, which may ask, cancel and release in turn. So whoever answers keeps what
  * it looks at next (hold() and drop()), and looks anew after every answer. A connection that is
@@ -17,6 +22,8 @@
 #include "shim/bridge/outlier.h"
 #include "shim/bridge/sock.h"
 #include "shim/container_of.h"
+
+#define STAND_IN_MS 10000 /* the longest life of a connection to another host */
 
 /* A connection that is being made. */
 struct lane_dialing {
@@ -159,26 +166,25 @@ static void closing(struct connection *connection)
 	lane->open--;
 	cluster->connections--;
 	lanes_serve_soon(cluster);
+	host_drop(connection->host);
 	drop(lane);
 }
 
 /* A new connection; to whichever of the hosts was reached. */
 static void opened(struct lane_dialing *d, struct connection *connection, size_t which)
 {
-	struct live_host *host = d->owners[which];
-	struct lane *lane = host == d->lane->host
-				? NULL
-				: lane_get(host, d->lane->server_name, d->lane->http,
-					   d->lane->encrypted);
-
-	if (!lane) {
-		lane = d->lane;
-		hold(lane);
-	}
-	lane->open++;
-	connection->lane = lane;
+	connection->lane = d->lane;
+	connection->host = d->owners[which];
 	connection->closing = closing;
 	connection->born = loop_now(connection->loop);
+	d->lane->open++;
+	hold(d->lane);
+	host_hold(connection->host);
+}
+
+static bool stands_in(const struct connection *connection)
+{
+	return connection->host != connection->lane->host;
 }
 
 static void give(struct acquiring *a, struct connection *connection);
@@ -187,7 +193,12 @@ static void refuse(struct lane *lane, enum upstream_failure failure, const char 
 static void address_failed(void *arg, size_t which, enum upstream_failure failure)
 {
 	struct lane_dialing *d = arg;
+	struct acquiring *a;
 
+	/* Who is no request walks on from host to host: not to where this dialing was. */
+	if (!d->lane->http)
+		DL_FOREACH(d->lane->pending, a)
+			acquiring_visits(a, d->owners[which]);
 	/* Of a logical host only the whole counts. */
 	if (d->n == 1 || d->owners[0] != d->owners[1])
 		cluster_note(d->owners[which],
@@ -267,17 +278,23 @@ static int dial(struct lane *lane)
 	return 0;
 }
 
+static bool has_room(const struct live_cluster *cluster)
+{
+	return cluster->connections < cluster->limits.connections;
+}
+
+/* Called where no idle connection is of use to those who wait. */
 static bool may_dial(struct lane *lane)
 {
 	struct live_cluster *cluster = lane->host->cluster;
 
-	if (cluster->connections < cluster->limits.connections)
+	if (has_room(cluster) || lane->open + lane->n_dialings == 0)
 		return true;
-	/* Who asked for a fresh connection has no use for the idle ones that take its place. */
-	if (lane->pending->fresh && lane->idle)
-		pool_drop(&cluster->all->pool, &lane->idle);
-	return cluster->connections < cluster->limits.connections ||
-	       lane->open + lane->n_dialings == 0;
+	if (!lane->idle)
+		return false;
+	/* Who asked for a fresh one gets the place of one of those. */
+	pool_drop_oldest(&cluster->all->pool, &lane->idle);
+	return true;
 }
 
 /* ---- serving ----------------------------------------------------------------------------- */
@@ -290,7 +307,7 @@ static bool may_request(const struct acquiring *a)
 /* Hand it over, and answer. */
 static void give(struct acquiring *a, struct connection *connection)
 {
-	struct live_host *host = connection->lane->host;
+	struct live_host *host = connection->host;
 
 	if (a->lane)
 		leave(a);
@@ -335,33 +352,59 @@ static void refuse(struct lane *lane, enum upstream_failure failure, const char 
 	}
 }
 
+/* An idle connection, found alive. NULL: none. */
+static struct connection *take_idle(struct lane *lane)
+{
+	struct pool *pool = &lane->host->cluster->all->pool;
+	struct connection *connection;
+
+	while ((connection = pool_take(pool, &lane->idle))) {
+		if (!stands_in(connection) ||
+		    !(connection->host->gone || connection->host->host.ejected))
+			break;
+		connection_free(connection, false);
+	}
+	return connection;
+}
+
+/* Whose an idle connection is: the oldest's who has a use for it, but for those behind one who wants a
+ * fresh connection and can have none but in its place. */
 static struct acquiring *first_for_idle(struct lane *lane)
 {
 	struct acquiring *a;
+	unsigned fresh = 0;
 
-	DL_FOREACH(lane->pending, a)
+	DL_FOREACH(lane->pending, a) {
 		if (!a->fresh)
 			return a;
+		if (++fresh > lane->n_dialings && !has_room(lane->host->cluster))
+			return NULL;
+	}
 	return NULL;
 }
 
-static void serve(struct lane *lane)
+static void serve_idle(struct lane *lane)
 {
 	struct acquiring *a;
 
-	hold(lane);
 	while (lane->idle && (a = first_for_idle(lane))) {
-		struct connection *connection =
-		    pool_take(&a->cluster->all->pool, &lane->idle);
+		struct connection *connection = take_idle(lane);
 
 		if (connection)
 			give(a, connection);
 	}
+}
+
+static void serve(struct lane *lane)
+{
+	hold(lane);
+	serve_idle(lane);
 	while (lane->n_dialings < lane->n_pending && may_dial(lane)) {
-		if (dial(lane) == 0)
-			continue;
-		refuse(lane, UPSTREAM_CONNECT, "out of memory");
-		break;
+		if (dial(lane) < 0) {
+			refuse(lane, UPSTREAM_CONNECT, "out of memory");
+			break;
+		}
+		serve_idle(lane);
 	}
 	drop(lane);
 }
@@ -394,8 +437,9 @@ void lane_acquire(struct acquiring *a)
 		return;
 	}
 	/* Who waits already comes first. */
-	connection = a->http && !a->fresh && !first_for_idle(lane) && may_request(a)
-			 ? pool_take(&cluster->all->pool, &lane->idle)
+	connection = a->http && !a->fresh && may_request(a) && !first_for_idle(lane) &&
+				     lane->n_dialings >= lane->n_pending
+			 ? take_idle(lane)
 			 : NULL;
 	if (connection) {
 		give(a, connection);
@@ -427,20 +471,36 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* How old the connection may become. */
+static uint64_t longest_life(const struct connection *connection)
+{
+	uint64_t life = connection->lane->host->cluster->limits.life_ms;
+
+	return stands_in(connection) ? smaller(life, STAND_IN_MS) : life;
+}
+
+/* Whether it is good for another request of its lane's. */
+static bool is_wanted(const struct connection *connection)
+{
+	const struct lane *lane = connection->lane;
+
+	return lane->http && !lane->host->gone && !connection->host->gone &&
+	       connection->served < lane->host->cluster->limits.served;
+}
+
 void lane_release(struct connection *connection, bool reusable, bool reset)
 {
 	struct lane *lane = connection->lane;
 	struct live_cluster *cluster = lane->host->cluster;
-	const struct limits *limits = &cluster->limits;
 	uint64_t age = loop_now(connection->loop) - connection->born;
+	uint64_t life = longest_life(connection);
 
-	if (reusable && lane->http && !lane->host->gone && connection->served < limits->served &&
-	    age < limits->life_ms) {
-		uint64_t rest = limits->life_ms == UINT64_MAX ? UINT64_MAX : limits->life_ms - age;
+	if (reusable && is_wanted(connection) && age < life) {
+		uint64_t rest = life == UINT64_MAX ? UINT64_MAX : life - age;
 
 		hold(lane);
 		pool_put(&cluster->all->pool, &lane->idle, connection,
-			 smaller(limits->idle_ms, rest));
+			 smaller(cluster->limits.idle_ms, rest));
 		lanes_serve_soon(cluster);
 		drop(lane);
 	} else {

@@ -63,6 +63,11 @@ bool pool_evict(struct pool *pool)
 	return true;
 }
 
+void pool_drop_oldest(struct pool *pool, struct connection **list)
+{
+	drop(pool, (*list)->prev); /* utlist */
+}
+
 void pool_drop(struct pool *pool, struct connection **list)
 {
 	while (*list)

@@ -35,6 +35,9 @@ void pool_put(struct pool *pool, struct connection **list, struct connection *co
 /* Close the oldest one, to get its descriptor. False: there was none. */
 bool pool_evict(struct pool *pool);
 
+/* Close the one of a list that has been there for longest; there is one. */
+void pool_drop_oldest(struct pool *pool, struct connection **list);
+
 /* Close all that are in a list. */
 void pool_drop(struct pool *pool, struct connection **list);
 

@@ -29,13 +29,10 @@ struct lookup {
 	unsigned pins;		/* callbacks that are under way: not to be freed */
 	struct addresses known; /* n of 0: none */
 	uint64_t known_at;
-	unsigned changes;  /* of `known`, as a set */
 	unsigned failures; /* since it was known last */
 	uint64_t failed_at;
 	struct query *queries;
-	struct subscription *subscriptions;
-	struct timer refresh; /* for these */
-	struct lookup *next;  /* in resolver->queue */
+	struct lookup *next; /* in resolver->queue */
 	struct resolving job;
 	UT_hash_handle hh;
 };
@@ -77,26 +74,6 @@ static uint64_t pause_left(const struct lookup *lookup)
 	return pause > waited ? pause - waited : 0;
 }
 
-static bool has(const struct addresses *all, const struct sockaddr_storage *one)
-{
-	for (size_t i = 0; i < all->n; i++)
-		if (memcmp(&all->list[i], one, sizeof(*one)) == 0)
-			return true;
-	return false;
-}
-
-/* The order is another one with every answer of many a DNS server. */
-static bool are_same(const struct addresses *a, const struct addresses *b)
-{
-	for (size_t i = 0; i < a->n; i++)
-		if (!has(b, &a->list[i]))
-			return false;
-	for (size_t i = 0; i < b->n; i++)
-		if (!has(a, &b->list[i]))
-			return false;
-	return true;
-}
-
 static void answer_all(struct lookup *lookup, const struct addresses *found, const struct err *err)
 {
 	/* Off the list: who asks again at once, in vain, is to wait for another answer. */
@@ -109,29 +86,13 @@ static void answer_all(struct lookup *lookup, const struct addresses *found, con
 		struct query *query = list;
 
 		query_cancel(query);
+		query->more = false;
 		query->answer(query, found, err);
 	}
 }
 
-/* Those who were not told yet; from the start each time, as a call may end any subscription. */
-static void tell_changes(struct lookup *lookup)
-{
-	struct subscription *one;
-
-	do {
-		DL_FOREACH (lookup->subscriptions, one)
-			if (one->told != lookup->changes)
-				break;
-		if (one) {
-			one->told = lookup->changes;
-			one->changed(one, &lookup->known);
-		}
-	} while (one);
-}
-
 static void lookup_free(struct resolver *resolver, struct lookup *lookup)
 {
-	timer_clear(resolver->loop, &lookup->refresh);
 	HASH_DEL(resolver->table, lookup);
 	free(lookup->name);
 	free(lookup);
@@ -142,7 +103,7 @@ static void forget_idle(struct resolver *resolver)
 	struct lookup *lookup, *tmp;
 
 	HASH_ITER (hh, resolver->table, lookup, tmp)
-		if (!lookup->queued && !lookup->running && !lookup->pins && !lookup->subscriptions)
+		if (!lookup->queued && !lookup->running && !lookup->pins)
 			lookup_free(resolver, lookup);
 }
 
@@ -205,55 +166,17 @@ static void look_up(struct lookup *lookup)
 
 	if (lookup->running || lookup->queued)
 		return;
-	timer_clear(resolver->loop, &lookup->refresh);
 	lookup->queued = true;
 	LL_APPEND(resolver->queue, lookup);
 	start_queued(resolver);
 }
 
-static void refresh_due(struct timer *timer)
-{
-	look_up(container_of(timer, struct lookup, refresh));
-}
-
-/* See to it that the subscribers' next look-up comes, now or later. */
-static void plan_refresh(struct lookup *lookup)
-{
-	struct loop *loop = lookup->resolver->loop;
-	struct subscription *one;
-	uint64_t wait = UINT64_MAX;
-
-	if (lookup->running || lookup->queued)
-		return; /* they come here again */
-	timer_clear(loop, &lookup->refresh);
-	if (!lookup->subscriptions)
-		return;
-	if (lookup->failures > 0 || !is_known(lookup)) {
-		wait = pause_left(lookup);
-	} else {
-		uint64_t age = loop_now(loop) - lookup->known_at;
-
-		DL_FOREACH (lookup->subscriptions, one)
-			if (one->interval < wait)
-				wait = one->interval;
-		wait = wait > age ? wait - age : 0;
-	}
-	if (wait > 0)
-		timer_set(loop, &lookup->refresh, wait);
-	else
-		look_up(lookup);
-}
-
 static void lookup_found(struct lookup *lookup)
 {
-	bool changed = !are_same(&lookup->known, &lookup->job.found);
-
 	lookup->known = lookup->job.found;
 	lookup->known_at = loop_now(lookup->resolver->loop);
 	lookup->failures = 0;
-	lookup->changes += changed;
 	answer_all(lookup, &lookup->known, NULL);
-	tell_changes(lookup);
 }
 
 static void lookup_failed(struct lookup *lookup)
@@ -282,7 +205,6 @@ static void lookup_done(struct task *task)
 		lookup_found(lookup);
 	else
 		lookup_failed(lookup);
-	plan_refresh(lookup);
 	lookup->pins--;
 	start_queued(resolver);
 }
@@ -322,7 +244,6 @@ static struct lookup *lookup_get(struct resolver *resolver, const char *name)
 		return NULL;
 	lookup->resolver = resolver;
 	lookup->job.done.run = lookup_done;
-	lookup->refresh.fire = refresh_due;
 	lookup->name = strdup(name);
 	if (!lookup->name) {
 		free(lookup);
@@ -338,13 +259,36 @@ static struct lookup *lookup_get(struct resolver *resolver, const char *name)
 	return lookup;
 }
 
+/* It will be answered by the look-up, which is on its way. */
+static void await(struct lookup *lookup, struct query *query)
+{
+	query->next = lookup->queries;
+	if (query->next)
+		query->next->link = &query->next;
+	query->link = &lookup->queries;
+	lookup->queries = query;
+}
+
+/* Answer it with what is known. Where that is old, a look-up follows, but not in a pause. */
+static void answer_known(struct lookup *lookup, struct query *query)
+{
+	if (!is_fresh(lookup) && pause_left(lookup) == 0)
+		look_up(lookup);
+	query->more = lookup->running || lookup->queued;
+	if (query->more)
+		await(lookup, query);
+	lookup->pins++;
+	query->answer(query, &lookup->known, NULL);
+	lookup->pins--;
+}
+
 bool resolver_ask(struct resolver *resolver, const char *name, struct query *query)
 {
 	struct addresses one;
 
 	query->next = NULL;
 	query->link = NULL;
-	query->old = false;
+	query->more = false;
 	if (literal(name, &one)) {
 		query->answer(query, &one, NULL);
 		return true;
@@ -358,19 +302,10 @@ bool resolver_ask(struct resolver *resolver, const char *name, struct query *que
 		return true;
 	}
 	if (is_known(lookup)) {
-		if (!is_fresh(lookup) && pause_left(lookup) == 0)
-			look_up(lookup);
-		query->old = !is_fresh(lookup);
-		lookup->pins++;
-		query->answer(query, &lookup->known, NULL);
-		lookup->pins--;
+		answer_known(lookup, query);
 		return true;
 	}
-	query->next = lookup->queries;
-	if (query->next)
-		query->next->link = &query->next;
-	query->link = &lookup->queries;
-	lookup->queries = query;
+	await(lookup, query);
 	look_up(lookup);
 	return false;
 }
@@ -386,44 +321,7 @@ void query_cancel(struct query *query)
 	query->next = NULL;
 }
 
-/* ---- subscriptions ----------------------------------------------------------------------- */
-
-int resolver_subscribe(struct resolver *resolver, const char *name,
-		       struct subscription *subscription, uint64_t interval)
-{
-	struct addresses one;
-
-	subscription->lookup = NULL;
-	if (literal(name, &one)) {
-		subscription->changed(subscription, &one);
-		return 0;
-	}
-	struct lookup *lookup = lookup_get(resolver, name);
-	if (!lookup)
-		return -1;
-	subscription->lookup = lookup;
-	subscription->interval = interval;
-	DL_APPEND(lookup->subscriptions, subscription);
-	lookup->pins++;
-	plan_refresh(lookup);
-	subscription->told = lookup->changes - 1;
-	if (is_known(lookup)) /* which is news to this one only */
-		tell_changes(lookup);
-	lookup->pins--;
-	return 0;
-}
-
-void resolver_unsubscribe(struct resolver *resolver, struct subscription *subscription)
-{
-	struct lookup *lookup = subscription->lookup;
-
-	if (!lookup)
-		return;
-	subscription->lookup = NULL;
-	DL_DELETE(lookup->subscriptions, subscription);
-	if (!lookup->subscriptions)
-		timer_clear(resolver->loop, &lookup->refresh);
-}
+/* ---- its life --------------------------------------------------------------------------- */
 
 void resolver_replace(struct resolver *resolver,
 		      int (*begin)(struct loop *loop, struct resolving *job))

@@ -5,11 +5,12 @@
  * short-lived threads, at most RESOLVE_THREADS at once.
  *
  * An answer is fresh for RESOLVE_FRESH_MS. An older one is given all the same, at once, while a look-up
- * in the background sees whether it is still true; one of RESOLVE_KEEP_MS is given no more. A
- * look-up in the background that fails changes nothing and is tried again after a pause, each time a
- * longer one. Questions without an answer to give share one look-up; its failure is not kept.
+ * in the background sees whether it is still true, which is a second answer to whoever was given the
+ * old one; one of RESOLVE_KEEP_MS is given no more. A look-up in the background that fails changes
+ * nothing and is tried again after a pause, each time a longer one. Questions without an answer to
+ * give share one look-up; its failure is not kept.
  *
- * Nothing is done for a name that nobody asks for or subscribes to: no timer wakes an idle process.
+ * Nothing is done for a name that nobody asks for: no timer wakes an idle process.
  *
  * Threads and locks: everything here wants the loop's owner lock. The look-up threads share only the
  * job's own name and answer with it, and report through loop_post().
@@ -46,20 +47,8 @@ struct addresses {
 struct query {
 	/* `found` is NULL on failure, `err` set then; it is valid during the call only. */
 	void (*answer)(struct query *query, const struct addresses *found, const struct err *err);
-	bool old; /* with an answer: it is no longer fresh, a newer one may be on its way */
+	bool more; /* with an answer: it is an old one, and this question has another one to come */
 	struct query *next, **link; /* the resolver's */
-};
-
-/* Somebody who wants to know when the addresses of a name change. Embedded in them. */
-struct subscription {
-	/* They are others now, in whatever order. Valid during the call only, which may unsubscribe
-	 * anybody. */
-	void (*changed)(struct subscription *subscription, const struct addresses *addresses);
-	/* the resolver's */
-	struct lookup *lookup;
-	uint64_t interval;
-	unsigned told;
-	struct subscription *next, *prev;
 };
 
 /* A look-up under way. */
@@ -74,30 +63,18 @@ struct resolving {
 
 struct resolver *resolver_new(struct loop *loop, struct err *err);
 
-/* No question may be open, and nobody be subscribed. Look-ups that still run are waited for: for
- * tests. */
+/* No question may be open. Look-ups that still run are waited for: for tests. */
 void resolver_free(struct resolver *resolver);
 
 /*
- * Ask. An IP literal and a name whose addresses are known are answered before this returns,
- * everything else later, from the loop. Returns true if the answer was given already.
+ * Ask; not again as long as an answer is to come. An IP literal and a name whose addresses are known
+ * are answered before this returns, everything else later, from the loop. Returns true if an answer
+ * was given already.
  */
 bool resolver_ask(struct resolver *resolver, const char *name, struct query *query);
 
-/* Withdraw a question that was not answered yet. Idempotent. */
+/* No answer is wanted any more. Idempotent. */
 void query_cancel(struct query *query);
-
-/*
- * From now on the name is looked up every `interval` ms (not 0), more often if others want that, and
- * once now if its addresses are not known. `changed` is called, before this returns, with those that
- * are known, of an IP literal too, and later with others. Failures are for those who ask.
- * Returns 0, or -1: no memory, not subscribed.
- */
-int resolver_subscribe(struct resolver *resolver, const char *name, struct subscription *subscription,
-		       uint64_t interval) __attribute__((warn_unused_result));
-
-/* Idempotent; a zeroed subscription is one that ended. */
-void resolver_unsubscribe(struct resolver *resolver, struct subscription *subscription);
 
 /*
  * Have this begin look-ups from now on, instead of a thread that calls getaddrinfo(3): for tests. It

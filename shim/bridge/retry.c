@@ -38,6 +38,8 @@ static bool again(struct exchange *x, const char *why)
 		return false;
 	}
 	begin_again(x);
+	x->ops->retry(x);
+	x->retrying = true;
 	x->attempt++;
 	uint64_t ms = rules_backoff(&x->policy, x->attempt, x->ops->random(x));
 	log_debug("%s: %s, retry %u in %llu ms", x->verdict.destination, why, x->attempt,

@@ -56,6 +56,7 @@ static bool fake_ask(struct cluster_env *env, const char *name, struct query *qu
 	(void)env;
 	stage_questions++;
 	query->link = NULL;
+	query->more = false;
 	for (size_t i = 0; i < 16; i++) {
 		if (questions[i].query)
 			continue;
@@ -131,6 +132,7 @@ void stage_policy_init(struct stage_policy *p, size_t n)
 	    .load_balancer = &p->balancer,
 	    .connection_pool = &p->pool,
 	    .connect_timeout = 10000,
+	    .tls = {.mode = TLS_MODE_SIMPLE},
 	    .id = "a.test:80",
 	};
 	p->balancer.simple.value = LB_ROUND_ROBIN;
@@ -237,8 +239,9 @@ void stage_resolve(const char *name, size_t n, const unsigned char *bytes)
 		if (!query || strcmp(questions[i].name, name) != 0)
 			continue;
 		asked = true;
-		questions[i].query = NULL;
-		query->old = stage_old;
+		if (!stage_old)
+			questions[i].query = NULL;
+		query->more = stage_old;
 		query->answer(query, n ? &found : NULL, n ? NULL : &err);
 	}
 	ck_assert_msg(asked, "nobody asked for %s", name);

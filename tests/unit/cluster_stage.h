@@ -37,7 +37,7 @@ extern struct stage_dialing stage_dialings[DIALINGS];
 extern size_t stage_n_dialings;
 extern struct io *stage_peers[DIALINGS]; /* the origin's ends, by dialing; close with io_close() */
 extern unsigned stage_questions;	 /* asked so far */
-extern bool stage_old;			 /* answers are no longer fresh */
+extern bool stage_old;			 /* answers are old, and further ones will follow */
 
 /* What the rules may say of a cluster, all linked to each other. */
 struct stage_policy {

@@ -10,7 +10,10 @@ static void op_acquire(struct exchange *exchange, const struct acquisition *wish
 {
 	struct stage *s = exchange_env(exchange);
 
+	/* A stale connection is not a retry of the policy's, but may come in the middle of one. */
+	ck_assert(!wish->attempt || wish->fresh || s->announced);
 	s->acquiring = true;
+	s->announced = false;
 	s->wish = *wish;
 	snprintf(s->server_name, sizeof(s->server_name), "%s", wish->server_name);
 	snprintf(s->dynamic, sizeof(s->dynamic), "%s", wish->dynamic ? wish->dynamic : "");
@@ -18,7 +21,9 @@ static void op_acquire(struct exchange *exchange, const struct acquisition *wish
 
 static void op_cancel(struct exchange *exchange)
 {
-	((struct stage *)exchange_env(exchange))->acquiring = false;
+	struct stage *s = exchange_env(exchange);
+
+	s->acquiring = s->announced = false;
 }
 
 static void op_release(struct exchange *exchange, struct upstream *upstream, bool reusable,
@@ -45,6 +50,11 @@ static bool op_may_retry(struct exchange *exchange, const struct cluster *cluste
 {
 	(void)cluster;
 	return !((struct stage *)exchange_env(exchange))->no_retry;
+}
+
+static void op_retry(struct exchange *exchange)
+{
+	((struct stage *)exchange_env(exchange))->announced = true;
 }
 
 static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
@@ -95,6 +105,7 @@ const struct exchange_ops stage_ops = {
     .release = op_release,
     .report = op_report,
     .may_retry = op_may_retry,
+    .retry = op_retry,
     .unseen = op_unseen,
     .mirror = op_mirror,
     .random = op_random,

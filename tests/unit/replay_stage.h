@@ -37,6 +37,7 @@ struct stage {
 	struct io *up;
 	struct upstream upstream;
 	bool acquiring, released, reusable;
+	bool announced; /* the next acquire() as a retry; not for ever */
 	struct acquisition wish; /* its texts are in the two below */
 	char server_name[256], dynamic[256];
 	enum exchange_result result;

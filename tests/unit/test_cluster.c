@@ -77,6 +77,20 @@ START_TEST(connections_of_a_kind)
 }
 END_TEST
 
+START_TEST(names_are_for_tls)
+{
+	struct acquisition wish = {.cluster = cluster, .server_name = "b.test", .http = true};
+
+	cluster->tls.mode = TLS_MODE_DISABLE;
+	program_ask(a, cluster);
+	stage_connect(0, 0);
+	program_give_back(a, true);
+	program_wish(b, &wish);
+	ck_assert_ptr_nonnull(b->connection);
+	ck_assert_uint_eq(stage_n_dialings, 1);
+}
+END_TEST
+
 START_TEST(the_oldest_is_served_first)
 {
 	number_set(&policy.tcp.max_connections, 1);
@@ -316,6 +330,37 @@ START_TEST(retries_are_counted)
 }
 END_TEST
 
+/* From the decision on: else a burst of failures would pass before the first back-off is over. */
+START_TEST(retries_count_when_they_are_announced)
+{
+	struct acquisition wish = {
+	    .cluster = cluster, .server_name = "a.test", .http = true, .attempt = 1};
+
+	number_set(&policy.http.max_retries, 1);
+	program_ask(a, cluster);
+	program_ask(b, cluster);
+	cluster_cancel(&a->acquiring);
+	cluster_retry(&a->acquiring);
+	ck_assert(!cluster_may_retry(&b->acquiring));
+	program_wish(a, &wish); /* the same one */
+	stage_connect(0, 0);
+	ck_assert(!cluster_may_retry(&b->acquiring));
+	program_leave(a);
+	ck_assert(cluster_may_retry(&b->acquiring));
+
+	/* neither cancelled nor followed by another request does it count for ever */
+	program_ask(a, cluster);
+	cluster_cancel(&a->acquiring);
+	cluster_retry(&a->acquiring);
+	cluster_cancel(&a->acquiring);
+	cluster_cancel(&a->acquiring);
+	ck_assert(cluster_may_retry(&b->acquiring));
+	cluster_retry(&a->acquiring);
+	program_ask(a, cluster);
+	ck_assert(cluster_may_retry(&b->acquiring));
+}
+END_TEST
+
 /* ---- the table --------------------------------------------------------------------------- */
 
 START_TEST(clusters_come_and_go)
@@ -350,6 +395,7 @@ Suite *cluster_suite(void)
 	tcase_add_checked_fixture(all, setup, teardown);
 	tcase_add_test(all, idle_connection_is_taken);
 	tcase_add_test(all, connections_of_a_kind);
+	tcase_add_test(all, names_are_for_tls);
 	tcase_add_test(all, the_oldest_is_served_first);
 	tcase_add_test(all, given_back_before_dialled);
 	tcase_add_test(all, fresh_ones_are_fresh);
@@ -364,6 +410,7 @@ Suite *cluster_suite(void)
 	tcase_add_test(all, every_host_may_have_one_connection);
 	tcase_add_test(all, connections_that_are_no_http_overflow);
 	tcase_add_test(all, retries_are_counted);
+	tcase_add_test(all, retries_count_when_they_are_announced);
 	tcase_add_test(all, clusters_come_and_go);
 	suite_add_tcase(suite, all);
 	return suite;

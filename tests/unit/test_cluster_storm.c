@@ -102,11 +102,13 @@ static void answer(struct query *query)
 
 static bool ask(struct cluster_env *env, const char *name, struct query *query)
 {
+	struct addresses found;
+
 	(void)env;
 	(void)name;
 	query->next = NULL;
 	query->link = NULL;
-	query->old = !draw(4);
+	query->more = false;
 	if (!draw(3)) {
 		answer(query);
 		return true;
@@ -116,7 +118,13 @@ static bool ask(struct cluster_env *env, const char *name, struct query *query)
 		questions->link = &query->next;
 	query->link = &questions;
 	questions = query;
-	return false;
+	if (draw(4))
+		return false;
+	/* an old answer, and another one to come */
+	invent(&found);
+	query->more = true;
+	query->answer(query, &found, NULL);
+	return true;
 }
 
 static uint32_t bits(struct cluster_env *env)
@@ -164,6 +172,7 @@ static void make_rules(void)
 	set(&outlier.max_ejection_percent, 100);
 	for (int i = 0; i < CLUSTERS; i++)
 		rules[i] = (struct cluster){.host = "a.test", .port = 80, .connect_timeout = 1000};
+	rules[0].tls.mode = rules[2].tls.mode = rules[5].tls.mode = TLS_MODE_SIMPLE;
 	rules[0].id = "fixed";
 	rules[1].id = "fixed, bounded";
 	rules[0].endpoints = rules[1].endpoints = fixed;
@@ -228,12 +237,15 @@ static void act(struct asker *asker)
 	if (asker->connection) {
 		give_back(asker);
 		asker->retry = draw(3) ? 0 : asker->retry + 1;
+		if (asker->retry && draw(2))
+			cluster_retry(&asker->acquiring);
 	} else if (asker->waiting) {
 		if (draw(3) && !calm)
 			return;
 		cluster_cancel(&asker->acquiring);
 		asker->waiting = false;
 	} else if (calm || !draw(6)) {
+		cluster_cancel(&asker->acquiring);
 		cluster_leave(&asker->acquiring);
 		asker->retry = 0;
 	} else {
@@ -298,6 +310,7 @@ static void answer_one(void)
 	for (unsigned n = draw(3); n && query->next; n--)
 		query = query->next;
 	query_cancel(query);
+	query->more = false;
 	answer(query);
 }
 
@@ -370,6 +383,8 @@ static void check_cluster(struct live_cluster *c)
 	ck_assert_uint_eq(c->retries, retries);
 	ck_assert_uint_le(queued, c->limits.pending);
 	ck_assert_uint_le(c->requests, c->limits.requests);
+	if (c->connections > c->limits.connections) /* by the first ones of lanes */
+		ck_assert_uint_le(c->connections - c->limits.connections, c->n_lanes);
 	ck_assert_msg(!c->pending || busy, "%s: %u wait for nothing", c->cluster.id, pending);
 	ck_assert_msg(!c->waiting || (c->asking && !c->n_members),
 		      "%s: there are hosts, and they are waited for", c->cluster.id);
@@ -417,6 +432,7 @@ static void calm_down(void)
 	}
 	for (int j = 0; j < ASKERS; j++) {
 		ck_assert_msg(!askers[j].waiting, "%d still waits", j);
+		cluster_cancel(&askers[j].acquiring);
 		cluster_leave(&askers[j].acquiring);
 	}
 }

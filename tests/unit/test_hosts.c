@@ -270,20 +270,60 @@ START_TEST(every_address_is_a_host)
 }
 END_TEST
 
-/* The newer one, which the resolver looks for meanwhile, is not left lying for long. */
-START_TEST(old_answers_are_asked_for_again_soon)
+START_TEST(a_newer_answer_counts_at_once)
 {
 	by_name(RESOLUTION_DNS, 1);
 	program_ask(a, cluster);
 	stage_old = true;
 	stage_resolve("one.test", 1, (unsigned char[]){7});
+	stage_connect(0, 0);
+	program_give_back(a, true);
+	stage_advance(REFRESH_MS);
+	program_ask(a, cluster);
+	ck_assert_ptr_nonnull(a->connection);
+	program_give_back(a, true);
+	ck_assert_uint_eq(stage_questions, 1); /* still open */
+	stage_old = false;
+	stage_resolve("one.test", 1, (unsigned char[]){8});
+	ck_assert_int_eq(io_read(stage_peers[0], &(char){0}, 1), IO_EOF);
+	program_ask(a, cluster);
+	ck_assert_uint_eq(stage_dialled(1), 8);
+	ck_assert_uint_eq(stage_questions, 1);
+}
+END_TEST
+
+/* Not from the question: then the resolver would still call its answer fresh, and give it again. */
+START_TEST(answers_grow_old_from_when_they_came)
+{
+	by_name(RESOLUTION_DNS, 2);
+	program_ask(a, cluster);
+	stage_advance(500);
+	stage_resolve("one.test", 1, (unsigned char[]){7});
+	stage_advance(500);
+	stage_resolve("two.test", 1, (unsigned char[]){8});
+	stage_advance(REFRESH_MS - 501);
+	program_ask(b, cluster);
+	ck_assert_uint_eq(stage_questions, 2);
+	stage_advance(1);
+	program_ask(c, cluster);
+	ck_assert_uint_eq(stage_questions, 4);
+}
+END_TEST
+
+START_TEST(a_failure_is_not_left_lying)
+{
+	by_name(RESOLUTION_DNS, 1);
+	program_ask(a, cluster);
+	stage_old = true;
+	stage_resolve("one.test", 1, (unsigned char[]){7});
+	stage_old = false;
+	stage_resolve("one.test", 0, NULL);
 	stage_advance(REFRESH_SOON_MS - 1);
 	program_ask(b, cluster);
 	ck_assert_uint_eq(stage_questions, 1);
 	stage_advance(1);
 	program_ask(c, cluster);
 	ck_assert_uint_eq(stage_questions, 2);
-	stage_old = false;
 	stage_resolve("one.test", 1, (unsigned char[]){8});
 	program_ask(d, cluster);
 	ck_assert_uint_eq(stage_dialled(stage_n_dialings - 1), 8);
@@ -493,7 +533,9 @@ Suite *hosts_suite(void)
 	tcase_add_test(all, waits_for_addresses);
 	tcase_add_test(all, no_name_resolves);
 	tcase_add_test(all, every_address_is_a_host);
-	tcase_add_test(all, old_answers_are_asked_for_again_soon);
+	tcase_add_test(all, a_newer_answer_counts_at_once);
+	tcase_add_test(all, answers_grow_old_from_when_they_came);
+	tcase_add_test(all, a_failure_is_not_left_lying);
 	tcase_add_test(all, addresses_change);
 	tcase_add_test(all, address_goes_while_it_is_dialled);
 	tcase_add_test(all, one_host_whatever_it_resolves_to);

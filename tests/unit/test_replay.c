@@ -380,6 +380,7 @@ static void play(const struct script *script, size_t split, size_t limit)
 		do_part(&s);
 	}
 	exchange_free(s.exchange);
+	ck_assert(!s.announced);
 	io_close(s.program, false);
 	io_close(s.server, false);
 	for (int i = 0; i < s.n_copies; i++)
