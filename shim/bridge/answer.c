@@ -155,9 +155,9 @@ enum step_result answer_reset(struct exchange *x, unsigned status, const char *f
 	char body[512];
 
 	snprintf(body, sizeof(body),
-		 "upstream connect error or disconnect/reset before headers. reset reason: %s%s%s",
-		 reason, detail && *detail ? ", transport failure reason: " : "",
-		 detail ? detail : "");
+		 "upstream connect error or disconnect/reset before headers. %sreset reason: %s%s%s",
+		 x->attempt ? "retried and the latest " : "", reason,
+		 detail && *detail ? ", transport failure reason: " : "", detail ? detail : "");
 	return answer_local(x, status, flag, body);
 }
 

@@ -158,7 +158,8 @@ int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_
 enum step_result answer_failure(struct exchange *x, enum upstream_failure failure,
 				const char *reason);
 
-/* answer.c: 503 "upstream connect error or disconnect/reset before headers. reset reason: ..." */
+/* answer.c: "upstream connect error or disconnect/reset before headers. reset reason: ...", with
+ * "retried and the latest" before the reason if it was */
 enum step_result answer_reset(struct exchange *x, unsigned status, const char *flag,
 			      const char *reason, const char *detail);
 
