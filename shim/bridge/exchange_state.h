@@ -94,6 +94,7 @@ struct exchange {
 	bool clocked;	  /* it is here as a whole: its timeouts run */
 	unsigned attempt; /* retries so far */
 	bool exhausted;	  /* one more was called for, and none was left */
+	const char *flag; /* Envoy's, why the answer is one of our own; NULL: it is none, or "-" */
 
 	/* resend.c: its body as far as it was sent, to be sent again */
 	struct buf sent;
@@ -147,7 +148,8 @@ int exchange_edit_response(struct exchange *x, struct http1_head *head, size_t *
     __attribute__((warn_unused_result));
 
 /*
- * header_edit.c: apply the verdict's header operations to x->request, or to the head of a `response`.
+ * header_edit.c: apply the verdict's header operations to x->request, or to the head of a `response`,
+ * the origin's or one of our own.
  * Where fields may come to it, its array becomes one of the arena, and *max_fields grows by as much.
  * Returns 0, or -1: no memory.
  */
