@@ -194,6 +194,9 @@ enum step_result answer_failure(struct exchange *x, enum upstream_failure failur
 	case UPSTREAM_CONNECT:
 		break;
 	}
+	/* Envoy tells what the system said; its words for the call are these. */
+	if (!strncmp(reason, "connect: ", 9))
+		reason += 9;
 	snprintf(detail, sizeof(detail), "delayed connect error: %s", reason);
 	return answer_reset(x, 503, "UF", "remote connection failure", detail);
 }

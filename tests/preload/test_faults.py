@@ -200,7 +200,7 @@ print(*refused())
 print(faulty.balance(refused, 12))
 ''')
     t.equal(lines, [str((503, RETRIED + 'remote connection failure, transport failure reason: '
-                         'delayed connect error: connect: Connection refused')),
+                         'delayed connect error: Connection refused')),
                     'nothing is lost'], 'what the program saw')
 
 
