@@ -76,7 +76,7 @@ struct exchange_ops {
 			bool reset);
 	/*
 	 * What the destination did with the request, for outlierDetection: the status of its answer
-	 * (>= 200), OUTCOME_RESET: the connection broke before there was one, OUTCOME_TIMEOUT: a
+	 * (101, >= 200), OUTCOME_RESET: the connection broke before there was one, OUTCOME_TIMEOUT: a
 	 * timeout of the rules ran out. Failures of acquire() are known already.
 	 */
 	void (*report)(struct exchange *exchange, struct upstream *upstream, int outcome);
