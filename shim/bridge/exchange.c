@@ -289,7 +289,11 @@ const struct step step_linger = {"linger", run_linger};
 
 void exchange_abandon(struct exchange *x)
 {
-	x->gone = true;
+	/* Where there is an answer to wait for, nobody waits for it any more. Bytes have been said. */
+	if (x->step == &step_tunnel)
+		x->leaving = true;
+	else
+		x->gone = true;
 }
 
 /* ---- the object -------------------------------------------------------------------------- */

@@ -127,6 +127,7 @@ struct exchange {
 	uint64_t deadlines[DEADLINES]; /* 0: not set */
 	bool down_reset; /* close it hard */
 	bool gone;     /* nobody to answer: end now */
+	bool leaving;  /* the same in a tunnel: end when what was said has been passed on */
 	size_t budget; /* bytes that this drive may still move */
 };
 
