@@ -127,10 +127,7 @@ void scene_settle(void)
 
 	do {
 		before = moved();
-		for (size_t i = 0; i < scene.n_attempts; i++)
-			if (!memory_io_is_closed(scene.attempts[i].ours))
-				scene.attempts[i].connection->ready(scene.attempts[i].connection,
-								    EPOLLIN | EPOLLOUT);
+		/* First those that have gone, as long as nobody else can find it out. */
 		for (size_t i = 0; i < scene.n_programs; i++) {
 			struct scene_program *program = &scene.programs[i];
 
@@ -140,6 +137,10 @@ void scene_settle(void)
 			if (!program->end) /* with both ends closed the stream is freed */
 				program->down = NULL;
 		}
+		for (size_t i = 0; i < scene.n_attempts; i++)
+			if (!memory_io_is_closed(scene.attempts[i].ours))
+				scene.attempts[i].connection->ready(scene.attempts[i].connection,
+								    EPOLLIN | EPOLLOUT);
 		loop_run_due(&scene.loop);
 		calm = moved() == before && !scene.loop.deferred ? calm + 1 : 0;
 	} while (calm < 2);
