@@ -76,6 +76,9 @@ size_t rules_rewrite_target(const struct verdict *verdict, const char *path, cha
 	path_release(&normal);
 	if (status < 0)
 		return SIZE_MAX;
+	/* Nothing left is no target at all: "GET  HTTP/1.1". An empty path is this one (RFC 9112 3.2.1). */
+	if (!sink.len)
+		sink_text(&sink, "/");
 	if (*query == '?')
 		sink_put(&sink, query, strcspn(query, "#"));
 	return sink_end(&sink);

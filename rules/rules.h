@@ -263,9 +263,10 @@ void rules_match(const struct rules *rules, const struct rules_request *request,
 
 /*
  * The request target after path normalization and the verdict's rewrite (istio-semantics 2.4, 2.5);
- * the query is kept, a fragment is dropped. Writes at most `size` bytes including a NUL and returns
- * the length that the whole text has, as snprintf(3) does; SIZE_MAX: a uriRegexRewrite hit its
- * bounds or memory ran out, the request is to be answered 500.
+ * the query is kept, a fragment is dropped, and of a path of which nothing is left stays a slash.
+ * Writes at most `size` bytes including a NUL and returns the length that the whole text has, as
+ * snprintf(3) does; SIZE_MAX: a uriRegexRewrite hit its bounds or memory ran out, the request is to be
+ * answered 500.
  */
 size_t rules_rewrite_target(const struct verdict *verdict, const char *path, char *out,
 			    size_t size);

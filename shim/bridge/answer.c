@@ -78,14 +78,26 @@ static enum step_result put_answer(struct exchange *x, struct http1_head *head, 
 	return STEP_MORE;
 }
 
+/* Let a head be one of an answer of our own. The operations of the route are carried out on these too,
+ * if one has been chosen: Envoy does so before it says what the body is. */
+static int begin_answer(struct exchange *x, struct http1_head *head, size_t *max_fields,
+			const char *flag)
+{
+	x->flag = flag;
+	return exchange_edit_head(x, head, max_fields, true);
+}
+
 enum step_result answer_local(struct exchange *x, unsigned status, const char *flag,
 			      const char *body)
 {
 	struct field fields[OWN_FIELDS];
 	struct http1_head head = {.status = (uint16_t)status, .fields = fields};
+	size_t max_fields = OWN_FIELDS;
 
 	log_answer(x, status, flag, body);
-	return put_answer(x, &head, OWN_FIELDS, body, body ? strlen(body) : 0);
+	if (begin_answer(x, &head, &max_fields, flag) < 0)
+		return exchange_break(x);
+	return put_answer(x, &head, max_fields, body, body ? strlen(body) : 0);
 }
 
 enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_status)
@@ -93,17 +105,19 @@ enum step_result answer_fault(struct exchange *x, unsigned status, int grpc_stat
 	static const char body[] = "fault filter abort";
 	struct field fields[3 + OWN_FIELDS];
 	struct http1_head head = {.status = (uint16_t)status, .fields = fields};
+	size_t max_fields = 3 + OWN_FIELDS;
 	char number[12];
 
 	if (grpc_status < 0 || !head_is_grpc(&x->request))
 		return answer_local(x, status, "FI", body);
 	snprintf(number, sizeof(number), "%d", grpc_status);
 	log_answer(x, status, "FI", body);
-	if (head_add(&head, 3, "content-type", "application/grpc") < 0 ||
-	    head_add(&head, 3, "grpc-status", number) < 0 ||
-	    head_add(&head, 3, "grpc-message", body) < 0)
+	if (begin_answer(x, &head, &max_fields, "FI") < 0 ||
+	    head_set(&head, max_fields, "content-type", "application/grpc") < 0 ||
+	    head_set(&head, max_fields, "grpc-status", number) < 0 ||
+	    head_set(&head, max_fields, "grpc-message", body) < 0)
 		return exchange_break(x);
-	return put_answer(x, &head, 3 + OWN_FIELDS, NULL, 0);
+	return put_answer(x, &head, max_fields, NULL, 0);
 }
 
 /* What the rules say of Location. NULL: it cannot be made; "": there is none. */
@@ -155,9 +169,9 @@ enum step_result answer_reset(struct exchange *x, unsigned status, const char *f
 	char body[512];
 
 	snprintf(body, sizeof(body),
-		 "upstream connect error or disconnect/reset before headers. reset reason: %s%s%s",
-		 reason, detail && *detail ? ", transport failure reason: " : "",
-		 detail ? detail : "");
+		 "upstream connect error or disconnect/reset before headers. %sreset reason: %s%s%s",
+		 x->attempt ? "retried and the latest " : "", reason,
+		 detail && *detail ? ", transport failure reason: " : "", detail ? detail : "");
 	return answer_local(x, status, flag, body);
 }
 
@@ -180,6 +194,9 @@ enum step_result answer_failure(struct exchange *x, enum upstream_failure failur
 	case UPSTREAM_CONNECT:
 		break;
 	}
+	/* Envoy tells what the system said; its words for the call are these. */
+	if (!strncmp(reason, "connect: ", 9))
+		reason += 9;
 	snprintf(detail, sizeof(detail), "delayed connect error: %s", reason);
 	return answer_reset(x, 503, "UF", "remote connection failure", detail);
 }

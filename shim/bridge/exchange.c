@@ -95,6 +95,7 @@ static void request_reset(struct exchange *x)
 	x->send_broken = x->failed = x->responding = x->have_response = false;
 	x->up_keep = x->keep = x->want_fresh = false;
 	x->delayed = x->clocked = x->exhausted = x->sent_lost = false;
+	x->flag = NULL;
 	buf_take(&x->up_out, buf_len(&x->up_out));
 	buf_take(&x->up_in, buf_len(&x->up_in));
 }
@@ -289,7 +290,11 @@ const struct step step_linger = {"linger", run_linger};
 
 void exchange_abandon(struct exchange *x)
 {
-	x->gone = true;
+	/* Where there is an answer to wait for, nobody waits for it any more. Bytes have been said. */
+	if (x->step == &step_tunnel)
+		x->leaving = true;
+	else
+		x->gone = true;
 }
 
 /* ---- the object -------------------------------------------------------------------------- */

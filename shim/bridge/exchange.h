@@ -76,7 +76,7 @@ struct exchange_ops {
 			bool reset);
 	/*
 	 * What the destination did with the request, for outlierDetection: the status of its answer
-	 * (>= 200), OUTCOME_RESET: the connection broke before there was one, OUTCOME_TIMEOUT: a
+	 * (101, >= 200), OUTCOME_RESET: the connection broke before there was one, OUTCOME_TIMEOUT: a
 	 * timeout of the rules ran out. Failures of acquire() are known already.
 	 */
 	void (*report)(struct exchange *exchange, struct upstream *upstream, int outcome);
@@ -158,7 +158,8 @@ void exchange_connected(struct exchange *exchange, struct upstream *upstream);
 void exchange_failed(struct exchange *exchange, enum upstream_failure failure,
 		     const char *reason);
 
-/* The program's end is gone for good (EPOLLHUP, EPOLLERR): there is nobody to answer. */
+/* The program's end is gone for good (EPOLLERR): there is nobody to answer. Where bytes only pass, those
+ * that it has sent before are still passed on, as far as that goes at once. */
 void exchange_abandon(struct exchange *exchange);
 
 /* Whether it is in the middle of a request that the program has not sent to its end. */

@@ -94,6 +94,7 @@ struct exchange {
 	bool clocked;	  /* it is here as a whole: its timeouts run */
 	unsigned attempt; /* retries so far */
 	bool exhausted;	  /* one more was called for, and none was left */
+	const char *flag; /* Envoy's, why the answer is one of our own; NULL: it is none, or "-" */
 
 	/* resend.c: its body as far as it was sent, to be sent again */
 	struct buf sent;
@@ -127,6 +128,7 @@ struct exchange {
 	uint64_t deadlines[DEADLINES]; /* 0: not set */
 	bool down_reset; /* close it hard */
 	bool gone;     /* nobody to answer: end now */
+	bool leaving;  /* the same in a tunnel: end when what was said has been passed on */
 	size_t budget; /* bytes that this drive may still move */
 };
 
@@ -148,7 +150,8 @@ int exchange_edit_response(struct exchange *x, struct http1_head *head, size_t *
     __attribute__((warn_unused_result));
 
 /*
- * header_edit.c: apply the verdict's header operations to x->request, or to the head of a `response`.
+ * header_edit.c: apply the verdict's header operations to x->request, or to the head of a `response`,
+ * the origin's or one of our own.
  * Where fields may come to it, its array becomes one of the arena, and *max_fields grows by as much.
  * Returns 0, or -1: no memory.
  */
@@ -159,7 +162,8 @@ int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_
 enum step_result answer_failure(struct exchange *x, enum upstream_failure failure,
 				const char *reason);
 
-/* answer.c: 503 "upstream connect error or disconnect/reset before headers. reset reason: ..." */
+/* answer.c: "upstream connect error or disconnect/reset before headers. reset reason: ...", with
+ * "retried and the latest" before the reason if it was */
 enum step_result answer_reset(struct exchange *x, unsigned status, const char *flag,
 			      const char *reason, const char *detail);
 

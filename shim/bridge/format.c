@@ -185,7 +185,7 @@ static void carry_out(struct result *out, const struct header_command *command,
 		read_response(out, source, ":status", 7);
 		break;
 	case COMMAND_RESPONSE_FLAGS:
-		result_text(out, "-"); /* operations are not applied to what has flags */
+		result_text(out, source->flags && *source->flags ? source->flags : "-");
 		break;
 	}
 	if (out->len > command->max)

@@ -24,6 +24,7 @@ struct format_source {
 	const struct in6_addr *dialled; /* IPv4 as v4-mapped; NULL: not known */
 	uint16_t port;			/* that was dialled */
 	const struct cluster *cluster;	/* NULL: none */
+	const char *flags;	/* of the response, as Envoy writes them; NULL, "": none */
 	uint64_t started; /* when the request came, ms since 1970 */
 };
 

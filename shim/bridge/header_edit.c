@@ -7,6 +7,7 @@
  * As in Envoy, an operation whose value comes out empty is not carried out. Host, and what says how
  * a message is framed, is never among the operations (rules_header_edits()).
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "shim/bridge/exchange_state.h"
@@ -64,9 +65,29 @@ static int make_room(struct exchange *x, struct http1_head *head, size_t *max_fi
 	return 0;
 }
 
+/* %RESPONSE_FLAGS%: Envoy's, in its order. */
+static const char *write_flags(const struct exchange *x, char *out, size_t size)
+{
+	bool aborted = x->flag && !strcmp(x->flag, "FI");
+	const char *const flags[] = {
+	    aborted ? NULL : x->flag,
+	    x->delayed ? "DI" : NULL,
+	    aborted ? x->flag : NULL,
+	    x->exhausted ? "URX" : NULL,
+	};
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (flags[i] && strcmp(flags[i], "-") != 0 && n < size)
+			n += (size_t)snprintf(out + n, size - n, "%s%s", n ? "," : "", flags[i]);
+	return out;
+}
+
 int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_fields,
 		       bool response)
 {
+	char flags[16];
 	struct edits edits = {
 	    .x = x,
 	    .head = head,
@@ -79,6 +100,7 @@ int exchange_edit_head(struct exchange *x, struct http1_head *head, size_t *max_
 		.dialled = x->target.address,
 		.port = x->target.port,
 		.cluster = x->verdict.cluster,
+		.flags = response ? write_flags(x, flags, sizeof(flags)) : NULL,
 		.started = x->started,
 	    },
 	};

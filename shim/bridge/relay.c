@@ -223,6 +223,7 @@ static enum pump begin_tunnel(struct exchange *x)
 	if (!x->request.upgrade || x->request.minor == 0 || x->head_sent < buf_len(&x->up_out) ||
 	    resend_left(x))
 		return protocol_error(x, "101 without an upgrade asked for");
+	x->ops->report(x, x->up, x->response.status);
 	x->have_response = true;
 	x->keep = false;
 	if (write_response_head(x, x->response.n_fields + 1) < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bytes both ways: connections that are not HTTP, and those that a 101 has made of HTTP. An end that
- * one side comes to is passed on to the other, and the other way goes on.
+ * one side comes to is passed on to the other, and the other way goes on. So it does when a side takes no
+ * more: what that side said before it went is passed on as the kernel would have, and then its end.
  *
  * connectionPool.tcp ends it: maxConnectionDuration whatever it carries, idleTimeout (an hour, if
  * nothing is said; 0: never) when nothing moved in either direction, unless it was HTTP: what an
@@ -49,6 +50,15 @@ static const char *limit_reached(const struct exchange *x)
 	return deadline_passed(x, DEADLINE_IDLE) ? "idleTimeout" : NULL;
 }
 
+/* `to` takes no more. Of what is for it, nothing is read any more. */
+static int refused(struct exchange *x, struct buf *buf, bool *eof, bool *shut)
+{
+	buf_take(buf, buf_len(buf));
+	*eof = *shut = true;
+	x->send_broken = true;
+	return 1;
+}
+
 /* One direction of opaque bytes. Returns 1: something moved, 0: nothing can, -1: broken. */
 static int pump_bytes(struct exchange *x, struct io *from, struct buf *buf, struct io *to,
 		      bool *eof, bool *shut)
@@ -59,7 +69,7 @@ static int pump_bytes(struct exchange *x, struct io *from, struct buf *buf, stru
 		n = buf_write_to(buf, to);
 		if (n > 0)
 			x->budget -= (size_t)n < x->budget ? (size_t)n : x->budget;
-		return wants(n) ? 0 : n < 0 ? -1 : 1;
+		return wants(n) ? 0 : n < 0 ? refused(x, buf, eof, shut) : 1;
 	}
 	if (*eof) {
 		if (*shut)
@@ -68,7 +78,7 @@ static int pump_bytes(struct exchange *x, struct io *from, struct buf *buf, stru
 		if (wants(n))
 			return 0;
 		*shut = true;
-		return n < 0 ? -1 : 1;
+		return n < 0 ? refused(x, buf, eof, shut) : 1;
 	}
 	n = buf_read_from(buf, from, SIZE_MAX);
 	if (wants(n))
@@ -77,11 +87,21 @@ static int pump_bytes(struct exchange *x, struct io *from, struct buf *buf, stru
 	return n < 0 ? -1 : 1;
 }
 
-/* Gently: what the kernel still has to send is not to be thrown away. */
+/* Gently: what the kernel still has to send is not to be thrown away. (If the program has said what
+ * nobody has read, the kernel makes a reset of it.) */
 static enum step_result finish(struct exchange *x)
 {
-	exchange_release(x, false, false);
+	exchange_release(x, false, x->send_broken);
 	return STEP_DONE;
+}
+
+/* Nothing can move now. What a program that has gone said last has been read, or is not waited for. */
+static enum step_result wait_for_more(struct exchange *x, bool moved)
+{
+	if (x->leaving)
+		return exchange_break(x);
+	set_limits(x, moved);
+	return STEP_WAIT;
 }
 
 static enum step_result run_tunnel(struct exchange *x)
@@ -100,7 +120,7 @@ static enum step_result run_tunnel(struct exchange *x)
 			ssize_t n = buf_write_to(&x->down_out, x->down);
 
 			if (wants(n))
-				return STEP_WAIT;
+				return wait_for_more(x, moved);
 			if (n < 0)
 				return exchange_break(x);
 			continue;
@@ -111,10 +131,8 @@ static enum step_result run_tunnel(struct exchange *x)
 			return exchange_break(x);
 		if (x->up_shut && x->down_shut)
 			return finish(x);
-		if (up <= 0 && down <= 0) {
-			set_limits(x, moved);
-			return STEP_WAIT;
-		}
+		if (up <= 0 && down <= 0)
+			return wait_for_more(x, moved);
 		moved = true;
 	}
 	set_limits(x, moved);

@@ -198,8 +198,8 @@ def upstream_down(t):
     out, trace = traced(t, [t.guest('modes'), 'write', 'webserver', '80'], 'connect,sendto', rules)
     status, body = out.split(' ', 1)
     t.equal(status, '503', 'status')
-    t.contains(body, 'upstream connect error or disconnect/reset before headers. reset reason: ',
-               'body')
+    t.contains(body, 'upstream connect error or disconnect/reset before headers. retried and the '
+               'latest reset reason: ', 'body')
     peers = [line for line in trace if 'sin_port' in line or 'sin6_port' in line]
     t.check(any(f'htons({down.port})' in line for line in peers), 'the upstream was not tried')
     for line in peers:

@@ -11,6 +11,7 @@ import scripted
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESET = 'upstream connect error or disconnect/reset before headers. reset reason: '
+RETRIED = RESET.replace('reset reason', 'retried and the latest reset reason')
 TERMINATED = (503, RESET + 'connection termination')
 HEAD = b'HTTP/1.1 200 OK\r\nX-Long: no\r\n'
 GOOD = HEAD + b'Connection: close\r\nContent-Length: 4\r\n\r\ngood'
@@ -198,8 +199,8 @@ def refused():
 print(*refused())
 print(faulty.balance(refused, 12))
 ''')
-    t.equal(lines, [str((503, RESET + 'remote connection failure, transport failure reason: '
-                         'delayed connect error: connect: Connection refused')),
+    t.equal(lines, [str((503, RETRIED + 'remote connection failure, transport failure reason: '
+                         'delayed connect error: Connection refused')),
                     'nothing is lost'], 'what the program saw')
 
 
@@ -238,7 +239,7 @@ print(*failing())
 print(faulty.balance(failing, 12))
 ''')
     t.equal(lines[1:], ['nothing is lost'], 'the balance')
-    t.check(lines[0].startswith(str((503, RESET + 'remote connection failure, transport failure '
+    t.check(lines[0].startswith(str((503, RETRIED + 'remote connection failure, transport failure '
                                      'reason: '))[:-2]), f'what the program saw: {lines[0]}')
     failing[0] = False
     t.equal(client(t, rules, "import faulty\nprint(faulty.ask('/x'))"), ["(200, 'good')"],

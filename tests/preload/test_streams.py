@@ -61,6 +61,61 @@ class Banner:
             s.sendall(b'%d bytes' % count)
 
 
+# Sends as much as it can, and then reads what there is.
+UPLOAD = '''
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+try:
+    for _ in range(400):
+        s.sendall(b"x" * 65536)
+except OSError:
+    pass
+try:
+    print(s.recv(100).decode())
+except OSError as error:
+    print(error)
+'''
+
+# Does not read what the server says, speaks, and closes: a reset. The bridge ends with the program, which
+# therefore stays a little.
+GOODBYE = '''
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+for i in range(20):
+    s.sendall(b"hello")
+    time.sleep(0.01)
+time.sleep(0.2)
+s.sendall(b"goodbye")
+s.close()
+time.sleep(0.3)
+'''
+
+
+class Curt:
+    """A server that answers each piece; `refuses`: the first one, and closes with the rest unread."""
+
+    def __init__(self, t, refuses):
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self.listener.getsockname()[1]
+        self.refuses = refuses
+        self.heard = b''
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+        t.defer(self.listener.close)
+
+    def _serve(self):
+        s, _ = self.listener.accept()
+        with s:
+            try:
+                while chunk := s.recv(1000):
+                    self.heard += chunk
+                    s.sendall(b'too long' if self.refuses else b'yes')
+                    if self.refuses:
+                        return
+            except OSError:
+                pass
+
+
 def talk(t, rules, host, port, order):
     return t.succeed([harness.PYTHON, '-c', DIALOGUE, host, str(port), order], rules=rules).strip()
 
@@ -166,3 +221,24 @@ def tls_to_http(t):
                'the log')
     t.check('WRONG_VERSION_NUMBER' not in result.err, 'the program read plain text as TLS')
     t.equal(len(server.connections), 0, 'connections to the origin')
+
+
+@harness.test()
+def refused_while_sending(t):
+    """A server says why and closes before it has read everything: the program gets to hear it."""
+    for _ in range(10):
+        server = Curt(t, True)
+        rules = t.rules(mesh.rule_set([entry('db.example', server.port, PLAIN)]))
+        out = t.succeed([harness.PYTHON, '-c', UPLOAD, 'db.example', '5432'], rules=rules)
+        t.equal(out.strip(), 'too long', 'what the program heard')
+
+
+@harness.test()
+def last_words(t):
+    """What a program says before it closes hard arrives."""
+    for _ in range(10):
+        server = Curt(t, False)
+        rules = t.rules(mesh.rule_set([entry('db.example', server.port, PLAIN)]))
+        t.succeed([harness.PYTHON, '-c', GOODBYE, 'db.example', '5432'], rules=rules)
+        server.thread.join(10)
+        t.equal(server.heard, b'hello' * 20 + b'goodbye', 'what the server heard')

@@ -7,7 +7,8 @@ import mesh
 import origin
 
 MARK = 'top-secret-mark'
-REASON = 'upstream connect error or disconnect/reset before headers. reset reason: '
+REASON = ('upstream connect error or disconnect/reset before headers. retried and the latest reset '
+          'reason: ')
 
 
 def refused(t, port, ca, tls='', mode='SIMPLE'):

@@ -134,11 +134,8 @@ void scene_settle(void)
 		for (size_t i = 0; i < scene.n_programs; i++) {
 			struct scene_program *program = &scene.programs[i];
 
-			if (!program->down || memory_io_is_closed(program->down))
-				continue;
-			downstream_drive(program->downstream, !program->end);
-			if (!program->end) /* with both ends closed the stream is freed */
-				program->down = NULL;
+			if (program->down && !memory_io_is_closed(program->down))
+				downstream_drive(program->downstream, false);
 		}
 		loop_run_due(&scene.loop);
 		calm = moved() == before && !scene.loop.deferred ? calm + 1 : 0;
@@ -181,6 +178,17 @@ struct scene_program *scene_connect(const char *name, const char *host, uint16_t
 	ck_assert_ptr_nonnull(p->downstream);
 	scene.n_programs++;
 	return p;
+}
+
+void scene_gone(struct scene_program *program)
+{
+	bool closed = memory_io_is_closed(program->down);
+
+	/* With both ends closed the stream is freed: at once, before anybody else can find it out. */
+	io_close(program->end, true);
+	program->end = program->down = NULL;
+	if (!closed)
+		downstream_drive(program->downstream, true);
 }
 
 void scene_say(struct io *end, const char *text, size_t len)

@@ -29,7 +29,7 @@ struct scene_attempt {
 
 struct scene_program {
 	char name[32];
-	struct io *end, *down; /* its end (NULL: it has reset it), the bridge's */
+	struct io *end, *down; /* its end, the bridge's; NULL: it has reset it */
 	struct downstream *downstream; /* valid until `down` is closed */
 };
 
@@ -78,6 +78,9 @@ struct scene_name *scene_name(const char *name);
 
 /* A program connects. */
 struct scene_program *scene_connect(const char *name, const char *host, uint16_t port);
+
+/* It resets its connection. */
+void scene_gone(struct scene_program *program);
 
 /* Say it; hear exactly this. */
 void scene_say(struct io *end, const char *text, size_t len);

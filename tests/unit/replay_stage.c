@@ -33,6 +33,7 @@ static void op_release(struct exchange *exchange, struct upstream *upstream, boo
 
 	s->released = true;
 	s->reusable = reusable;
+	s->carried = memory_io_written(upstream->io);
 	io_close(upstream->io, reset);
 	s->up = NULL;
 }

@@ -38,6 +38,7 @@ struct stage {
 	struct upstream upstream;
 	bool acquiring, released, reusable;
 	bool announced; /* the next acquire() as a retry; not for ever */
+	size_t carried; /* bytes, by the upstream connection that was released */
 	struct acquisition wish; /* its texts are in the two below */
 	char server_name[256], dynamic[256];
 	enum exchange_result result;

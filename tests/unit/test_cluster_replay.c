@@ -288,10 +288,9 @@ static void do_part(void)
 		scene_hear(p->end, scene.part->text, scene.part->len);
 	else if (!strcmp(verb, "program-end") && p)
 		io_shutdown(p->end);
-	else if (!strcmp(verb, "program-gone") && p) {
-		io_close(p->end, true);
-		p->end = NULL;
-	} else if (!strcmp(verb, "program-closed") && p)
+	else if (!strcmp(verb, "program-gone") && p)
+		scene_gone(p);
+	else if (!strcmp(verb, "program-closed") && p)
 		must_end(p->end, p->down, word(1));
 	else
 		do_connection(verb);

@@ -205,7 +205,7 @@ static void trouble(struct storm *storm)
 {
 	struct stage *s = &storm->stage;
 
-	switch (draw(storm, 6)) {
+	switch (draw(storm, 7)) {
 	case 0:
 		io_shutdown(s->program);
 		storm->program_shut = true;
@@ -216,6 +216,10 @@ static void trouble(struct storm *storm)
 	case 2:
 		if (s->up)
 			memory_io_break(s->up, "connection reset by peer");
+		break;
+	case 3: /* what it has said can still be read */
+		io_close(s->server, false);
+		s->server = NULL;
 		break;
 	default:
 		if (s->server && !storm->server_shut) {

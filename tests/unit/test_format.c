@@ -133,6 +133,11 @@ START_TEST(others)
 	uname(&name);
 	expect("%HOSTNAME%", name.nodename);
 	expect("%PROTOCOL% %RESPONSE_FLAGS%", "HTTP/1.1 -");
+	source.flags = "";
+	expect("%RESPONSE_FLAGS%", "-");
+	source.flags = "UF,URX";
+	expect("[%RESPONSE_FLAGS%]", "[UF,URX]");
+	source.flags = NULL;
 }
 END_TEST
 

@@ -207,13 +207,23 @@ static void do_fail(struct stage *s)
 	stage_drive(s);
 }
 
-/* released reusable|closed: what became of the upstream connection */
+/* client-leaves, origin-leaves: it says the text and is gone, before anybody has heard of either */
+static void do_leave(struct stage *s, struct io **end)
+{
+	ck_assert_int_eq(io_write(*end, s->part->text, s->part->len), s->part->len);
+	io_close(*end, false);
+	*end = NULL;
+}
+
+/* released reusable|closed [N]: what became of the upstream connection; N bytes had gone up on it */
 static void do_released(struct stage *s)
 {
 	if (!s->released)
 		stage_fail(s, "the upstream connection is still held");
 	if (s->reusable != !strcmp(word(s, 1), "reusable"))
 		stage_fail(s, "it was %s", s->reusable ? "reusable" : "closed");
+	if (s->part->n_words > 2 && s->carried != (size_t)atoi(word(s, 2)))
+		stage_fail(s, "it carried %zu bytes", s->carried);
 }
 
 /* end: the program sees the end of the stream; end reset: a reset */
@@ -328,6 +338,11 @@ static void do_part(struct stage *s)
 		io_shutdown(s->program);
 	else if (!strcmp(verb, "client-gone"))
 		exchange_abandon(s->exchange);
+	else if (!strcmp(verb, "client-leaves")) {
+		do_leave(s, &s->program);
+		exchange_abandon(s->exchange);
+	} else if (!strcmp(verb, "origin-leaves"))
+		do_leave(s, &s->server);
 	else if (!strcmp(verb, "origin-end"))
 		io_shutdown(s->server);
 	else if (!strcmp(verb, "origin-truncated")) {
