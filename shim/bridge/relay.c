@@ -19,6 +19,9 @@
 /* Each 1xx takes memory until the request is over. */
 #define INTERIM_MAX 100
 
+/* Larger bodies are not worth a copy. */
+#define JOIN_MAX 4096
+
 /* What a pump found. */
 enum pump {
 	PUMP_IDLE,  /* nothing can move now */
@@ -234,6 +237,24 @@ static enum pump begin_tunnel(struct exchange *x)
 	return PUMP_LEFT;
 }
 
+static bool strips_chunks(const struct exchange *x)
+{
+	return x->request.minor == 0 && x->receiving.body.framing == HTTP1_CHUNKED;
+}
+
+/* A small body that came along with its head goes on with it: one packet, and one wake-up of the
+ * program. What is wrong with it is told when the head is out. */
+static void join_body(struct exchange *x)
+{
+	struct passing *p = &x->receiving;
+
+	if (passing_look(p, &x->up_in, strips_chunks(x)) < 0 || !p->ready || p->ready > JOIN_MAX ||
+	    exchange_room(&x->down_out, p->ready) < 0 ||
+	    buf_put(&x->down_out, buf_data(&x->up_in), p->ready) < 0)
+		return;
+	passing_wrote(p, &x->up_in, p->ready);
+}
+
 static enum pump begin_response(struct exchange *x, size_t max_fields)
 {
 	struct http1_head *head = &x->response;
@@ -263,7 +284,10 @@ static enum pump begin_response(struct exchange *x, size_t max_fields)
 	if (!exchange_request_done(x)) /* an answer before the request is over ends both */
 		x->keep = false;
 	http1_body_init(&x->receiving.body, head);
-	return write_response_head(x, max_fields) < 0 ? break_off(x) : PUMP_MOVED;
+	if (write_response_head(x, max_fields) < 0)
+		return break_off(x);
+	join_body(x);
+	return PUMP_MOVED;
 }
 
 static enum pump parse_response(struct exchange *x, size_t length)
@@ -345,8 +369,7 @@ static enum pump pump_response(struct exchange *x)
 	}
 	if (!x->have_response)
 		return read_response_head(x);
-	if (passing_look(p, &x->up_in, x->request.minor == 0 &&
-					   p->body.framing == HTTP1_CHUNKED) < 0) {
+	if (passing_look(p, &x->up_in, strips_chunks(x)) < 0) {
 		log_info("%s: malformed body: %s", x->verdict.destination, p->body.why);
 		return break_off(x);
 	}
