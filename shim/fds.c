@@ -25,12 +25,13 @@
 
 struct chunk {
 	_Atomic unsigned long long words[WORDS];
+	/* What is under the number, as long as it is ours: of the filesystem and in it. */
+	_Atomic(dev_t) devices[CHUNK_BITS];
+	_Atomic(ino_t) inodes[CHUNK_BITS];
 };
 
 static _Atomic(struct chunk *) chunks[CHUNKS];
 static atomic_int highest = -1; /* no number above was ever ours */
-static _Atomic(dev_t) device;   /* of every file that is ours */
-static _Atomic(ino_t) inode;
 
 static struct chunk *chunk_of(int fd)
 {
@@ -46,6 +47,10 @@ static unsigned long long bit_of(int fd)
 
 static int enter(int fd)
 {
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
 	if (fd >= CHUNKS * CHUNK_BITS) {
 		errno = EMFILE;
 		return -1;
@@ -58,6 +63,8 @@ static int enter(int fd)
 			return -1;
 		atomic_store_explicit(&chunks[fd / CHUNK_BITS], chunk, memory_order_release);
 	}
+	atomic_store(&chunk->devices[fd % CHUNK_BITS], st.st_dev);
+	atomic_store(&chunk->inodes[fd % CHUNK_BITS], st.st_ino);
 	atomic_fetch_or(&chunk->words[fd % CHUNK_BITS / WORD_BITS], bit_of(fd));
 	if (fd > atomic_load(&highest))
 		atomic_store(&highest, fd);
@@ -72,24 +79,14 @@ void fds_forget(int fd)
 		atomic_fetch_and(&chunk->words[fd % CHUNK_BITS / WORD_BITS], ~bit_of(fd));
 }
 
-/* Remember what ours look like. */
-static void learn_kind(int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return;
-	atomic_store(&device, st.st_dev);
-	atomic_store(&inode, st.st_ino);
-}
-
 /* Whether a number of ours still is. One that is closed may be so in a vfork child alone. */
-static bool is_intact(int fd)
+static bool is_intact(const struct chunk *chunk, int fd)
 {
 	struct stat st;
 	int saved = errno;
-	bool intact = fstat(fd, &st) == 0 && st.st_dev == atomic_load(&device) &&
-		      st.st_ino == atomic_load(&inode);
+	bool intact = fstat(fd, &st) == 0 &&
+		      st.st_dev == atomic_load(&chunk->devices[fd % CHUNK_BITS]) &&
+		      st.st_ino == atomic_load(&chunk->inodes[fd % CHUNK_BITS]);
 
 	errno = saved;
 	return intact;
@@ -105,7 +102,7 @@ bool fds_is_ours(int fd)
 	       (atomic_load_explicit(&chunk->words[fd % CHUNK_BITS / WORD_BITS],
 				     memory_order_relaxed) &
 		bit_of(fd)) &&
-	       is_intact(fd);
+	       is_intact(chunk, fd);
 }
 
 int fds_next(int fd)
@@ -160,7 +157,6 @@ int fds_adopt(int fd)
 		return -1;
 	int saved = errno;
 
-	learn_kind(fd);
 	int copy = copy_high(fd);
 
 	if (copy < 0 && fd > 2 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
@@ -186,7 +182,8 @@ void fds_close(int fd)
 		return;
 	int saved = errno;
 
-	bool intact = is_intact(fd);
+	struct chunk *chunk = chunk_of(fd);
+	bool intact = chunk && is_intact(chunk, fd);
 
 	/* In this order: once closed, the number may be the program's. */
 	fds_forget(fd);

@@ -16,8 +16,7 @@
 /*
  * Take over a descriptor that the shim just made: move it to a high number, set close-on-exec and
  * enter it. Returns the new number, or -1 with errno; `fd` is closed in either case. fd -1 gives
- * -1 with errno untouched, so that calls can be nested: fds_adopt(eventfd(...)). All of them are
- * one kind of file, of one device and inode as eventfds are.
+ * -1 with errno untouched, so that calls can be nested: fds_adopt(eventfd(...)).
  */
 int fds_adopt(int fd) __attribute__((warn_unused_result));
 
@@ -26,7 +25,8 @@ int fds_adopt(int fd) __attribute__((warn_unused_result));
 void fds_close(int fd);
 
 /* Async-signal-safe, no lock; errno is preserved. False for negative numbers, and where the program
- * closed ours by a way that no hook sees and has another kind of file under its number now. */
+ * closed ours by a way that no hook sees and has another file under its number now (eventfds are
+ * all alike). */
 bool fds_is_ours(int fd);
 
 /* The lowest of our numbers that is >= fd, or -1. Async-signal-safe. For close_range(2). */

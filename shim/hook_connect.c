@@ -24,6 +24,7 @@
 #include "shim/mesh.h"
 #include "shim/process.h"
 #include "shim/registry.h"
+#include "shim/sockets.h"
 
 /* Where to connect instead, and under which family the bridge will see it. */
 struct door {
@@ -209,6 +210,10 @@ static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const st
 	    .dialled_len = len,
 	};
 
+	if (mesh_fast_lane() && decision->to == ROUTE_BRIDGE && decision->kind == RULES_HTTP) {
+		dial.number = fd;
+		dial.cookie = sockets_enter(fd);
+	}
 	getsockname(fd, (struct sockaddr *)&local, &local_len);
 	if (bridge_expect(door->family, (struct sockaddr *)&local, &dial) < 0)
 		log_error("%s:%u: too many connections at once: this one will be closed",

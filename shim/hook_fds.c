@@ -16,6 +16,7 @@
 #include "shim/fds.h"
 #include "shim/hook.h"
 #include "shim/process.h"
+#include "shim/sockets.h"
 
 /* Whether a descriptor is one that the program must not touch. */
 static bool is_protected(int fd)
@@ -47,8 +48,11 @@ static int next_protected(unsigned first, unsigned last)
 
 int hook_close(int fd)
 {
-	if (!is_protected(fd))
+	if (!is_protected(fd)) {
+		if (sockets_find(fd) && !thread_is_ours && process_check() == PROCESS_OWNER)
+			sockets_leave(fd);
 		return real.close(fd);
+	}
 	errno = EBADF;
 	return -1;
 }

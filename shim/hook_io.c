@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "shim/detour.h"
+#include "shim/fast.h"
 #include "shim/hook.h"
 #include "shim/hook_connect.h"
 
@@ -57,15 +58,34 @@ static enum passage examine(int fd, const struct msghdr *msg, int flags, struct 
 
 ssize_t hook_send(int fd, const void *data, size_t len, int flags)
 {
+	ssize_t n;
+
+	if (fast_send(fd, data, len, flags, &n))
+		return n;
 	return real.send(fd, data, len, flags);
 }
 EXPORT(send)
 
-ssize_t hook_recv(int fd, void *data, size_t len, int flags)
+int hook_shutdown(int fd, int how)
 {
-	return real.recv(fd, data, len, flags);
+	int rc = real.shutdown(fd, how);
+
+	if (rc == 0 && how != SHUT_WR)
+		fast_break_off(fd);
+	return rc;
 }
-EXPORT(recv)
+EXPORT(shutdown)
+
+ssize_t hook_write(int fd, const void *data, size_t len)
+{
+	ssize_t n;
+
+	/* Where there is nobody to write to, write(2) shall have its signal. */
+	if (fast_send(fd, data, len, 0, &n))
+		return n;
+	return real.write(fd, data, len);
+}
+EXPORT(write)
 
 ssize_t hook_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
 		    socklen_t tolen)
@@ -76,7 +96,10 @@ ssize_t hook_sendto(int fd, const void *data, size_t len, int flags, const struc
 			     .msg_iov = &part,
 			     .msg_iovlen = 1};
 	struct detour detour;
+	ssize_t n;
 
+	if (!to && fast_send(fd, data, len, flags, &n))
+		return n;
 	switch (examine(fd, &msg, flags, &detour)) {
 	case OPENED:
 		return real.send(fd, data, len, flags & ~MSG_FASTOPEN);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "shim/detour.h"
+#include "shim/fast.h"
 #include "shim/hook.h"
 
 /* 0: nothing is to be restored. */
@@ -15,11 +16,62 @@ static socklen_t room_for(const struct sockaddr *from, const socklen_t *len)
 	return from && hook_may_read(len) && hook_awake() ? *len : 0;
 }
 
+ssize_t hook_recv(int fd, void *data, size_t len, int flags)
+{
+	ssize_t n;
+
+	if (fast_receive(fd, data, len, flags, &n))
+		return n;
+	return real.recv(fd, data, len, flags);
+}
+EXPORT(recv)
+
+ssize_t hook___recv_chk(int fd, void *data, size_t len, size_t size, int flags)
+{
+	ssize_t n;
+
+	if (len <= size && fast_receive(fd, data, len, flags, &n))
+		return n;
+	return real.__recv_chk(fd, data, len, size, flags);
+}
+EXPORT(__recv_chk)
+
+ssize_t hook_read(int fd, void *data, size_t len)
+{
+	ssize_t n;
+
+	if (fast_receive(fd, data, len, 0, &n))
+		return n;
+	return real.read(fd, data, len);
+}
+EXPORT(read)
+
+ssize_t hook___read_chk(int fd, void *data, size_t len, size_t size)
+{
+	ssize_t n;
+
+	if (len <= size && fast_receive(fd, data, len, 0, &n))
+		return n;
+	return real.__read_chk(fd, data, len, size);
+}
+EXPORT(__read_chk)
+
+ssize_t hook_readv(int fd, const struct iovec *parts, int n)
+{
+	fast_give_up(fd);
+	return real.readv(fd, parts, n);
+}
+EXPORT(readv)
+
 ssize_t hook_recvfrom(int fd, void *data, size_t len, int flags, struct sockaddr *from,
 		      socklen_t *fromlen)
 {
 	socklen_t room = room_for(from, fromlen);
-	ssize_t n = real.recvfrom(fd, data, len, flags, from, fromlen);
+	ssize_t n;
+
+	if (!from && fast_receive(fd, data, len, flags, &n))
+		return n;
+	n = real.recvfrom(fd, data, len, flags, from, fromlen);
 
 	if (n >= 0 && room)
 		detour_restore(from, room, *fromlen);
@@ -31,7 +83,11 @@ ssize_t hook___recvfrom_chk(int fd, void *data, size_t len, size_t size, int fla
 			    struct sockaddr *from, socklen_t *fromlen)
 {
 	socklen_t room = room_for(from, fromlen);
-	ssize_t n = real.__recvfrom_chk(fd, data, len, size, flags, from, fromlen);
+	ssize_t n;
+
+	if (!from && len <= size && fast_receive(fd, data, len, flags, &n))
+		return n;
+	n = real.__recvfrom_chk(fd, data, len, size, flags, from, fromlen);
 
 	if (n >= 0 && room)
 		detour_restore(from, room, *fromlen);
@@ -42,6 +98,8 @@ EXPORT(__recvfrom_chk)
 ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	socklen_t room = hook_may_read(msg) && hook_awake() && msg->msg_name ? msg->msg_namelen : 0;
+
+	fast_give_up(fd);
 	ssize_t n = real.recvmsg(fd, msg, flags);
 
 	if (n >= 0 && room)
@@ -66,6 +124,8 @@ int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct ti
 {
 	bool awake = hook_may_read(msgs) && hook_awake();
 	socklen_t room = awake ? least_room(msgs, n) : 0;
+
+	fast_give_up(fd);
 	int got = real.recvmmsg(fd, msgs, n, flags, timeout);
 
 	for (int i = 0; awake && i < got; i++)

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -143,6 +144,96 @@ EARLY static int raw_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flag
 	return (int)raw(SYS_sendmmsg, fd, (long)msgs, n, flags, 0, 0);
 }
 
+EARLY static int raw_shutdown(int fd, int how)
+{
+	return (int)raw(SYS_shutdown, fd, how, 0, 0, 0, 0);
+}
+
+EARLY static ssize_t raw_read(int fd, void *data, size_t len)
+{
+	return raw(SYS_read, fd, (long)data, (long)len, 0, 0, 0);
+}
+
+EARLY static ssize_t raw_readv(int fd, const struct iovec *parts, int n)
+{
+	return raw(SYS_readv, fd, (long)parts, n, 0, 0, 0);
+}
+
+EARLY static ssize_t raw_write(int fd, const void *data, size_t len)
+{
+	return raw(SYS_write, fd, (long)data, (long)len, 0, 0, 0);
+}
+
+EARLY static ssize_t raw_read_chk(int fd, void *data, size_t len, size_t size)
+{
+	return raw_read(fd, data, len < size ? len : size);
+}
+
+EARLY static ssize_t raw_recv_chk(int fd, void *data, size_t len, size_t size, int flags)
+{
+	return raw_recv(fd, data, len < size ? len : size, flags);
+}
+
+EARLY static int raw_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+			   const sigset_t *mask)
+{
+	struct timespec copy;
+
+	/* The kernel writes what is left of it. */
+	if (timeout)
+		copy = *timeout;
+	return (int)raw(SYS_ppoll, (long)fds, (long)n, (long)(timeout ? &copy : NULL), (long)mask,
+			_NSIG / 8, 0);
+}
+
+EARLY static int raw_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	struct timespec ts = {.tv_sec = timeout / 1000,
+			      .tv_nsec = (long)(timeout % 1000) * 1000000};
+
+	return raw_ppoll(fds, n, timeout < 0 ? NULL : &ts, NULL);
+}
+
+EARLY static int raw_poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size)
+{
+	return raw_poll(fds, n <= size / sizeof(*fds) ? n : size / sizeof(*fds), timeout);
+}
+
+EARLY static int raw_ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+			       const sigset_t *mask, size_t size)
+{
+	return raw_ppoll(fds, n <= size / sizeof(*fds) ? n : size / sizeof(*fds), timeout, mask);
+}
+
+EARLY static int raw_pselect(int n, fd_set *in, fd_set *out, fd_set *except,
+			     const struct timespec *timeout, const sigset_t *mask)
+{
+	const struct {
+		const sigset_t *mask;
+		size_t size;
+	} masked = {mask, _NSIG / 8};
+	struct timespec copy;
+
+	if (timeout)
+		copy = *timeout;
+	return (int)raw(SYS_pselect6, n, (long)in, (long)out, (long)except,
+			(long)(timeout ? &copy : NULL), (long)&masked);
+}
+
+EARLY static int raw_select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
+{
+	struct timespec ts = {0};
+
+	if (timeout)
+		ts = (struct timespec){timeout->tv_sec, timeout->tv_usec * 1000};
+	return raw_pselect(n, in, out, except, timeout ? &ts : NULL, NULL);
+}
+
+EARLY static int raw_epoll_ctl(int set, int op, int fd, struct epoll_event *event)
+{
+	return (int)raw(SYS_epoll_ctl, set, op, fd, (long)event, 0, 0);
+}
+
 EARLY static int raw_execve(const char *path, char *const argv[], char *const env[])
 {
 	return (int)raw(SYS_execve, (long)path, (long)argv, (long)env, 0, 0, 0);
@@ -184,6 +275,19 @@ struct libc real = {
     .__recvfrom_chk = raw_recvfrom_chk,
     .recvmsg = raw_recvmsg,
     .recvmmsg = raw_recvmmsg,
+    .shutdown = raw_shutdown,
+    .read = raw_read,
+    .readv = raw_readv,
+    .write = raw_write,
+    .__read_chk = raw_read_chk,
+    .__recv_chk = raw_recv_chk,
+    .poll = raw_poll,
+    .__poll_chk = raw_poll_chk,
+    .ppoll = raw_ppoll,
+    .__ppoll_chk = raw_ppoll_chk,
+    .select = raw_select,
+    .pselect = raw_pselect,
+    .epoll_ctl = raw_epoll_ctl,
     .execve = raw_execve,
     .execveat = raw_execveat,
     .syscall = raw_syscall,

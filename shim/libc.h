@@ -12,15 +12,28 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <poll.h>
 #include <spawn.h>
 #include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* What recvfrom(3) is compiled to with _FORTIFY_SOURCE; no header declares it without. */
 ssize_t __recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,
 		       struct sockaddr *from, socklen_t *fromlen);
+
+/* Likewise of read(2) and recv(2). */
+ssize_t __read_chk(int fd, void *data, size_t len, size_t size);
+ssize_t __recv_chk(int fd, void *data, size_t len, size_t size, int flags);
+
+/* And of poll(2) and ppoll(2). */
+int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
+		size_t size);
 
 struct libc {
 #define HOOK(type, name, parameters, arguments) type(*name) parameters;

@@ -119,7 +119,7 @@ static int take_stderr(void)
 	struct pollfd room = {.fd = fd, .events = POLLOUT};
 
 	/* The bridge waits for nobody's terminal. */
-	if (fd >= 0 && poll(&room, 1, 0) != 1) {
+	if (fd >= 0 && real.poll(&room, 1, 0) != 1) {
 		real.close(fd);
 		return -1;
 	}
@@ -144,7 +144,7 @@ static void write_line(const char *line, size_t len)
 		return;
 	/* There is nobody to tell that a log line was lost. */
 	if (file[0] || is_stderr(fd))
-		while (write(fd, line, len) < 0 && errno == EINTR)
+		while (real.write(fd, line, len) < 0 && errno == EINTR)
 			;
 	if (opened)
 		real.close(fd);

@@ -34,6 +34,7 @@
 
 /* Set by the constructor, then constant. */
 static bool active;
+static bool fast_lane;
 static char *paths; /* absolute, colon-separated; NULL: memory ran out */
 
 /* Guarded by `lock`. */
@@ -89,6 +90,7 @@ void mesh_init(void)
 	const char *rules = secure_getenv("MESHSHIM_RULES");
 	const char *disable = secure_getenv("MESHSHIM_DISABLE");
 	const char *level = secure_getenv("MESHSHIM_LOG_LEVEL");
+	const char *lane = secure_getenv("MESHSHIM_FAST_LANE");
 
 	if (!rules || !*rules || (disable && strcmp(disable, "1") == 0))
 		return;
@@ -96,6 +98,7 @@ void mesh_init(void)
 
 	paths = make_absolute(rules);
 	active = true;
+	fast_lane = lane && strcmp(lane, "1") == 0;
 	if (known < 0)
 		log_error("MESHSHIM_LOG_LEVEL: no level is called \"%s\" (error, warn, info, debug)",
 			  level);
@@ -104,6 +107,11 @@ void mesh_init(void)
 bool mesh_active(void)
 {
 	return active;
+}
+
+bool mesh_fast_lane(void)
+{
+	return fast_lane;
 }
 
 const char *mesh_paths(void)

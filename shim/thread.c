@@ -26,11 +26,20 @@ void thread_enter(void)
 	prctl(PR_SET_NAME, "meshshim");
 }
 
-int thread_own_descriptors(int keep)
+/* Leave nothing open from `first` to `last`. */
+static int close_between(int first, int last)
 {
-	/* This way around, the new table is made with the numbers up to `keep` only. */
-	if (real.close_range((unsigned)keep + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0 ||
-	    (keep > 0 && real.close_range(0, (unsigned)keep - 1, 0) < 0))
+	return first > last ? 0 : real.close_range((unsigned)first, (unsigned)last, 0);
+}
+
+int thread_own_descriptors(int keep, int also)
+{
+	int low = also < 0 || keep < also ? keep : also;
+	int high = keep < also ? also : keep;
+
+	/* This way around, the new table is made with the numbers up to `high` only. */
+	if (real.close_range((unsigned)high + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0 ||
+	    close_between(low + 1, high - 1) < 0 || close_between(0, low - 1) < 0)
 		return -1;
 	for (int fd = 0; fd <= STDERR_FILENO;) {
 		fd = fcntl(keep, F_DUPFD, 0);

@@ -19,13 +19,13 @@ void thread_enter(void);
 
 /*
  * Give the calling thread, and the threads that it starts, a descriptor table of their own, with
- * nothing in it but `keep`. What is opened there has no number in the program's table: a program
+ * nothing in it but `keep`, and `also` (-1: nothing) under its number. What is opened there has no number in the program's table: a program
  * can neither close it, nor dup2(2) onto it, nor run out of numbers because of it, nor see it; and
  * nothing of the program's is kept open there. The numbers 0-2 are taken (by copies of `keep`), so
  * that no library that writes to standard error meets a socket.
  * Returns the number of `keep` in the new table, or -1 with errno. Needs Linux 5.9 (close_range(2)).
  */
-int thread_own_descriptors(int keep) __attribute__((warn_unused_result));
+int thread_own_descriptors(int keep, int also) __attribute__((warn_unused_result));
 
 /* Start one. Returns 0 or an errno value. errno is preserved. */
 int thread_start(void *(*run)(void *), void *arg);

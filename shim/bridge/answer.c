@@ -192,6 +192,7 @@ enum step_result answer_failure(struct exchange *x, enum upstream_failure failur
 	case UPSTREAM_OVERFLOW:
 		return answer_reset(x, 503, "UO", "overflow", NULL);
 	case UPSTREAM_CONNECT:
+	case UPSTREAM_NOT_READY: /* is no answer */
 		break;
 	}
 	/* Envoy tells what the system said; its words for the call are these. */

@@ -21,12 +21,15 @@
 #include "shim/bridge/dns_stream.h"
 #include "shim/bridge/door.h"
 #include "shim/bridge/downstream.h"
+#include "shim/bridge/fast_lane.h"
 #include "shim/container_of.h"
 #include "shim/deferred.h"
 #include "shim/fds.h"
 #include "shim/libc.h"
 #include "shim/log.h"
+#include "shim/mesh.h"
 #include "shim/process.h"
+#include "shim/sockets.h"
 #include "shim/thread.h"
 
 struct bridge {
@@ -38,6 +41,7 @@ struct bridge {
 	bool failed; /* its thread could not start, or ended */
 	struct err err;
 	unsigned users; /* its thread, and those who wait for a listener */
+	bool has_channel; /* the near end of its channel (twin.h) is in the program's table still */
 };
 
 /* A listener or a window that somebody waits for; on the waiting thread's stack. */
@@ -146,6 +150,8 @@ static void put_bridge(struct bridge *b)
 	if (--b->users || !b->failed)
 		return;
 	fds_close(b->loop.wake_fd);
+	if (b->downstreams.twins.loop)
+		twins_release(&b->downstreams.twins);
 	free(b);
 }
 
@@ -167,6 +173,20 @@ static void give_up(struct bridge *b)
 	log_error("%s", b->err.text);
 }
 
+/* The end of the channel to program threads that its thread takes along. */
+static int channel_of(const struct bridge *b)
+{
+	return b->downstreams.twins.loop ? b->downstreams.twins.near : -1;
+}
+
+/* Called with `lock`, once the thread has its own. */
+static void drop_channel(struct bridge *b)
+{
+	if (b->has_channel)
+		fds_close(b->downstreams.twins.near);
+	b->has_channel = false;
+}
+
 static void *bridge_thread(void *arg)
 {
 	struct bridge *b = arg;
@@ -175,7 +195,7 @@ static void *bridge_thread(void *arg)
 	/* Under the lock, so that the wake descriptor is not relocated while its table is
 	 * copied. */
 	pthread_mutex_lock(&lock);
-	int mailbox_fd = thread_own_descriptors(b->loop.wake_fd);
+	int mailbox_fd = thread_own_descriptors(b->loop.wake_fd, channel_of(b));
 
 	deferred_relocate();
 	if (mailbox_fd < 0)
@@ -210,9 +230,15 @@ static int start(struct err *err)
 		return -1;
 	}
 	b->users = 1;
+	if (mesh_fast_lane()) {
+		fast_lane_init(&b->downstreams, &b->loop);
+		b->has_channel = true;
+	}
 	int error = thread_start(bridge_thread, b);
 	if (error) {
 		err_set_errno(err, error, "cannot start the bridge's thread");
+		if (b->has_channel)
+			twins_release(&b->downstreams.twins);
 		loop_release(&b->loop);
 		free(b);
 		return -1;
@@ -249,6 +275,8 @@ static uint16_t ask(int family, const struct sockaddr *server, struct err *err)
 		pthread_cond_wait(&answered, &lock);
 	if (!request.done)
 		loop_withdraw(&b->loop, &request.task);
+	if (request.done)
+		drop_channel(b);
 	if (b->failed) {
 		request.port = 0; /* of a listener that is closed by now */
 		request.err = b->err;
@@ -376,6 +404,31 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
 	fork_release();
 	thread_restore_signals(&old);
 	return result;
+}
+
+struct downstream *bridge_visit(const struct mesh_socket *socket, uint64_t cookie, sigset_t *old)
+{
+	thread_block_signals(old);
+	fork_hold();
+	pthread_mutex_lock(&lock);
+	struct downstream *downstream = atomic_load(&socket->downstream);
+	if (bridge && !bridge->failed && downstream && atomic_load(&socket->cookie) == cookie) {
+		loop_visit(&bridge->loop);
+		twins_reap(&bridge->downstreams.twins);
+		return downstream;
+	}
+	pthread_mutex_unlock(&lock);
+	fork_release();
+	thread_restore_signals(old);
+	return NULL;
+}
+
+void bridge_leave(const sigset_t *old)
+{
+	loop_leave(&bridge->loop);
+	pthread_mutex_unlock(&lock);
+	fork_release();
+	thread_restore_signals(old);
 }
 
 bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,

@@ -22,6 +22,7 @@
 #ifndef SHIM_BRIDGE_BRIDGE_H
 #define SHIM_BRIDGE_BRIDGE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -30,6 +31,8 @@
 #include "shim/err.h"
 #include "shim/registry.h"
 
+struct downstream;
+struct mesh_socket;
 struct rules;
 
 /* The address of the listener for AF_INET or AF_INET6, starting the bridge and the listener if
@@ -44,6 +47,8 @@ struct dial {
 	const struct cluster *cluster;   /* RULES_OPAQUE, RULES_SNIFF; belongs to rules */
 	const char *name;                /* registry name that was dialled; copied */
 	uint16_t port;                   /* port that was dialled */
+	int number;			 /* the program's socket, and its entry in sockets.h; */
+	uint64_t cookie;		 /* 0: none, the fast lane is not for it */
 	const struct sockaddr *dialled;  /* what getpeername(2) shall answer; copied */
 	socklen_t dialled_len;
 };
@@ -60,6 +65,14 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
  * running. errno is not preserved.
  */
 bool bridge_shares_network(int fd);
+
+/*
+ * On a thread of the program's: what serves the socket that has this entry and this cookie, to be used by
+ * fast_lane.h until bridge_leave(). NULL: nothing so far, or no more; there is nothing to leave then.
+ * Signals are blocked in between. errno is not preserved.
+ */
+struct downstream *bridge_visit(const struct mesh_socket *socket, uint64_t cookie, sigset_t *old);
+void bridge_leave(const sigset_t *old);
 
 /*
  * If `peer` is this process's door (or was, in the process that we were forked from), the address

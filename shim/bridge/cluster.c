@@ -33,9 +33,12 @@ static bool is_dynamic(const struct acquisition *wish)
 	       cluster->load_balancer->simple.value == LB_PASSTHROUGH;
 }
 
+static struct live_host *take_owed(struct live_cluster *c);
+
 static void cluster_free(struct live_cluster *c)
 {
 	timer_clear(c->all->env->loop, &c->health);
+	take_owed(c);
 	hosts_release(c);
 	balancer_free(c->balancer);
 	rules_unref(c->rules);
@@ -276,6 +279,27 @@ static uint32_t random_bits(void *arg)
 	return env->random(env);
 }
 
+void cluster_owe(struct acquiring *a)
+{
+	if (a->hashed || a->cluster->owed)
+		return;
+	a->cluster->owed = a->host;
+	host_hold(a->host);
+}
+
+/* Returns a member, or NULL. */
+static struct live_host *take_owed(struct live_cluster *c)
+{
+	struct live_host *host = c->owed;
+
+	if (!host)
+		return NULL;
+	c->owed = NULL;
+	bool member = !host->gone;
+	host_drop(host); /* as a member, it stays */
+	return member && !host->host.ejected ? host : NULL;
+}
+
 static struct host *pick_host(struct acquiring *a, bool elsewhere)
 {
 	const struct pick pick = {
@@ -286,7 +310,9 @@ static struct host *pick_host(struct acquiring *a, bool elsewhere)
 	    .arg = a,
 	};
 
-	return balancer_pick(a->cluster->balancer, &pick);
+	struct live_host *owed = a->hashed || elsewhere ? NULL : take_owed(a->cluster);
+
+	return owed ? &owed->host : balancer_pick(a->cluster->balancer, &pick);
 }
 
 static void give_up_host(struct acquiring *a)
@@ -395,9 +421,14 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 	a->http = wish->http;
 	a->encrypted = wish->encrypted;
 	a->fresh = wish->fresh;
+	a->abroad = wish->abroad;
 	a->other_host = wish->other_host;
 	a->hashed = wish->hashed;
 	a->hash = wish->hash;
+	if (a->abroad && (wish->attempt || hosts_are_old(c))) {
+		a->done(a, NULL, UPSTREAM_NOT_READY, "");
+		return;
+	}
 	a->retrying = wish->attempt > 0;
 	c->retries += a->retrying;
 	c->users++;

@@ -49,6 +49,7 @@ struct lane;
 struct clusters {
 	struct cluster_env *env;
 	struct pool pool;
+	struct twins *twins; /* NULL: all connections are the bridge's */
 	struct live_cluster *table;
 	struct timer sweep;
 	uint64_t serials; /* of hosts: so many were made */
@@ -71,7 +72,7 @@ struct acquiring {
 	struct acquiring **list;      /* that it waits in, of whatever */
 	struct acquiring *next, *prev;
 	char server_name[256];
-	bool http, encrypted, fresh, other_host, hashed;
+	bool http, encrypted, fresh, other_host, hashed, abroad;
 	bool retrying, requesting; /* is counted */
 	uint64_t hash;
 	uint64_t visits[VISITS_MAX]; /* serials of hosts */

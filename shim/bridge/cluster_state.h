@@ -68,6 +68,7 @@ struct live_cluster {
 
 	/* cluster.c */
 	struct balancer *balancer;
+	struct live_host *owed; /* it was somebody's turn, who did not come; held */
 	bool unbalanced; /* the balancer is to be told of its hosts */
 	struct timer health;
 	struct acquiring *waiting; /* for the first host */
@@ -96,6 +97,9 @@ void cluster_assign(struct acquiring *acquiring, enum upstream_failure failure, 
 /* A host did this: struct outlier_event. */
 void cluster_note(struct live_host *host, int event, int status);
 
+/* The host that was picked for it is for the next one who asks. */
+void cluster_owe(struct acquiring *acquiring);
+
 /* Some names have been resolved, or could not be. */
 void cluster_resolved(struct live_cluster *cluster);
 
@@ -107,6 +111,9 @@ void acquiring_visits(struct acquiring *acquiring, const struct live_host *host)
 /* Returns 0 or -1 (no memory). */
 int hosts_init(struct live_cluster *cluster) __attribute__((warn_unused_result));
 void hosts_release(struct live_cluster *cluster);
+
+/* Whether hosts_refresh() has anything to do, or to wait for. */
+bool hosts_are_old(const struct live_cluster *cluster);
 
 /* Have names resolved, those that never were and those whose answers are old. */
 void hosts_refresh(struct live_cluster *cluster);

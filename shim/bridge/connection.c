@@ -6,7 +6,11 @@
 
 #include "shim/bridge/sock.h"
 #include "shim/container_of.h"
+#include "shim/fds.h"
 #include "shim/libc.h"
+#include "shim/thread.h"
+
+#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 static void watch_ready(struct watch *watch, uint32_t events)
 {
@@ -53,8 +57,7 @@ struct connection *connection_new(struct loop *loop, int fd)
 		return NULL;
 	}
 	connection->sock = sock;
-	if (loop_watch(loop, &connection->watch, fd,
-		       EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+	if (loop_watch(loop, &connection->watch, fd, EVENTS) < 0) {
 		int saved = errno;
 
 		connection_free(connection, true);
@@ -62,6 +65,25 @@ struct connection *connection_new(struct loop *loop, int fd)
 		return NULL;
 	}
 	return connection;
+}
+
+int connection_come_home(struct connection *connection)
+{
+	if (!connection->twin.all || connection->watch.fd >= 0)
+		return 0;
+	sock_move(connection->sock, connection->twin.near);
+	sock_ready(connection->sock, EPOLLIN | EPOLLOUT);
+	return loop_watch(connection->loop, &connection->watch, connection->twin.near, EVENTS);
+}
+
+int connection_go_abroad(struct connection *connection)
+{
+	int far = twin_fetch(&connection->twin);
+
+	if (far < 0)
+		return -1;
+	sock_move(connection->sock, far);
+	return 0;
 }
 
 void connection_free(struct connection *connection, bool reset)
@@ -72,6 +94,12 @@ void connection_free(struct connection *connection, bool reset)
 		connection->closing(connection);
 	timer_clear(connection->loop, &connection->idle);
 	loop_unwatch(connection->loop, &connection->watch);
+	if (connection->twin.all) {
+		/* What the program has closed by a way that no hook sees is not ours to close. */
+		sock_move(connection->sock, thread_is_ours ? connection->twin.near
+							   : twin_to_close(&connection->twin));
+		twin_part(&connection->twin);
+	}
 	io_close(connection->upstream.io, reset);
 	free(connection);
 }

@@ -10,6 +10,7 @@
 
 #include "shim/bridge/exchange.h"
 #include "shim/bridge/loop.h"
+#include "shim/bridge/twin.h"
 
 struct lane;
 struct live_host;
@@ -22,6 +23,7 @@ struct connection {
 	/* Called after every event, the socket having been told. Set by the present owner. */
 	void (*ready)(struct connection *connection, uint32_t events);
 	void *owner;
+	struct twin twin; /* once program threads may use it */
 
 	/* its cluster's */
 	void (*closing)(struct connection *connection); /* about to be freed; NULL: nobody asks */
@@ -43,6 +45,13 @@ struct connection *connection_new(struct loop *loop, int fd);
 
 /* Over any stream that is ready, which nothing watches: for tests. Taken over, on failure too. */
 struct connection *connection_over(struct loop *loop, struct io *io);
+
+/* The calling thread, the bridge's, is going to use it, after one of the program's may have. Returns 0, or
+ * -1: it is not watched, and of no use. Idempotent. */
+int connection_come_home(struct connection *connection) __attribute__((warn_unused_result));
+
+/* A thread of the program's is going to use it. Returns 0, or -1: it stays as it is. */
+int connection_go_abroad(struct connection *connection) __attribute__((warn_unused_result));
 
 /* Close (see io_close()) and free. Not while it is in the pool. NULL is allowed. */
 void connection_free(struct connection *connection, bool reset);

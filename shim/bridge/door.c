@@ -253,6 +253,8 @@ static void claim_fill(struct claim *claim, const struct dial *dial)
 	claim->kind = dial->kind;
 	claim->cluster = dial->cluster;
 	claim->port = dial->port;
+	claim->number = dial->number;
+	claim->cookie = dial->cookie;
 	if (dial->name)
 		strncpy(claim->name, dial->name, sizeof(claim->name) - 1);
 	memcpy(&claim->dialled, dial->dialled,

@@ -38,6 +38,8 @@ struct claim {
 	char name[REGISTRY_NAME_MAX + 1];
 	uint16_t port;
 	struct sockaddr_storage dialled;
+	int number; /* see struct dial */
+	uint64_t cookie;
 };
 
 /* Give back what a claim holds: its reference to the rules. */

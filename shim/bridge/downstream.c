@@ -9,36 +9,20 @@
 #include <utlist.h>
 
 #include "shim/address.h"
+#include "shim/bridge/downstream_state.h"
 #include "shim/bridge/pipe.h"
+#include "shim/bridge/port.h"
 #include "shim/bridge/shadow.h"
 #include "shim/bridge/sock.h"
 #include "shim/container_of.h"
 #include "shim/libc.h"
 #include "shim/log.h"
+#include "shim/sockets.h"
+#include "shim/thread.h"
 
 /* Nobody waits for a mirror, and so nobody notices one that never answers: copies have an end. */
 #define COPIES_MAX   256 /* at a time; there are no more for a while */
 #define COPY_LIFE_MS 60000
-
-struct downstream {
-	struct downstreams *all;
-	struct claim claim; /* its rules have gone to the exchange */
-	struct exchange *exchange; /* NULL: over, kept for a queued `again` only */
-	struct io *down; /* a socket, or the end of a pipe that brings a copy for a mirror */
-	struct watch watch; /* of the socket; else not set */
-	struct timer timer;
-	struct timer life; /* of a copy */
-	struct task again;
-	bool queued, driving;
-	bool copy; /* for a mirror */
-	struct acquiring acquiring;
-	struct cluster cluster;	 /* past the rules: the one that the registry does not have */
-	struct in6_addr address; /* that was dialled */
-	char literal[INET6_ADDRSTRLEN]; /* the same as text; "": it is synthetic */
-	char id[32];
-	char source[INET6_ADDRSTRLEN + 8]; /* the program's own address and port */
-	struct downstream *next, *prev;
-};
 
 static void downstream_free(struct downstream *d)
 {
@@ -46,6 +30,7 @@ static void downstream_free(struct downstream *d)
 
 	if (exchange) {
 		d->exchange = NULL;
+		fast_lane_forget(d);
 		loop_unwatch(d->all->loop, &d->watch);
 		exchange_free(exchange);
 		cluster_leave(&d->acquiring);
@@ -65,6 +50,11 @@ static void drive(struct downstream *d)
 
 	if (d->driving) /* an answer from within acquire(): the driver is on the stack */
 		return;
+	if (d->over) {
+		downstream_free(d);
+		return;
+	}
+	fast_lane_come_home(d);
 	d->driving = true;
 	enum exchange_result result = exchange_drive(d->exchange);
 	d->driving = false;
@@ -102,7 +92,9 @@ static void watch_ready(struct watch *watch, uint32_t events)
 {
 	struct downstream *d = container_of(watch, struct downstream, watch);
 
-	sock_ready(d->down, events);
+	sock_ready(d->sock, events);
+	if (fast_lane_notes(d, events))
+		return;
 	/* A reset: nobody is there. (EPOLLHUP alone may still have bytes before it.) */
 	if (events & EPOLLERR)
 		exchange_abandon(d->exchange);
@@ -184,6 +176,7 @@ static void op_acquire(struct exchange *exchange, const struct acquisition *wish
 	struct acquisition whole = *wish;
 
 	whole.dynamic = dynamic(d, wish);
+	whole.abroad = !thread_is_ours && d->port;
 	cluster_acquire(&d->all->clusters, &d->acquiring, &whole,
 			wish->cluster == &d->cluster ? NULL : d->claim.rules);
 }
@@ -195,24 +188,21 @@ static void op_cancel(struct exchange *exchange)
 	cluster_cancel(&d->acquiring);
 }
 
-static struct connection *connection_of(struct upstream *upstream)
-{
-	return container_of(upstream, struct connection, upstream);
-}
-
 static void op_release(struct exchange *exchange, struct upstream *upstream, bool reusable,
 		       bool reset)
 {
 	struct downstream *d = exchange_env(exchange);
+	struct connection *connection = downstream_connection(upstream);
 
-	cluster_release(&d->acquiring, connection_of(upstream), reusable, reset);
+	reusable = fast_lane_parts(d, connection) && reusable;
+	cluster_release(&d->acquiring, connection, reusable, reset);
 }
 
 static void op_report(struct exchange *exchange, struct upstream *upstream, int outcome)
 {
 	struct downstream *d = exchange_env(exchange);
 
-	cluster_report(&d->acquiring, connection_of(upstream), outcome);
+	cluster_report(&d->acquiring, downstream_connection(upstream), outcome);
 }
 
 static bool op_may_retry(struct exchange *exchange, const struct cluster *cluster)
@@ -232,7 +222,7 @@ static void op_retry(struct exchange *exchange)
 
 static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
 {
-	const struct connection *connection = connection_of(upstream);
+	const struct connection *connection = downstream_connection(upstream);
 
 	(void)exchange;
 	return connection->sock && sock_unseen(connection->sock, connection->acked);
@@ -420,11 +410,15 @@ void downstream_start(struct downstreams *all, int fd, const struct claim *claim
 		return;
 	}
 	find_source(d);
-	if (start(d, sock) < 0) {
+	d->sock = sock;
+	struct io *port = claim->cookie ? port_io(sock) : NULL;
+	d->port = port != NULL;
+	if (start(d, port ?: sock) < 0) {
 		loop_unwatch(all->loop, &d->watch);
 		free(d);
 		return;
 	}
+	fast_lane_admit(d);
 	drive(d);
 }
 
@@ -493,6 +487,7 @@ int downstreams_init(struct downstreams *all, struct loop *loop, uint64_t random
 	all->random = random;
 	all->env = (struct cluster_env){loop, env_dial, dial_cancel, env_ask, env_random};
 	clusters_init(&all->clusters, &all->env);
+	all->clusters.twins = all->twins.loop ? &all->twins : NULL;
 	all->resolver = resolver_new(loop, err);
 	return all->resolver ? 0 : -1;
 }

@@ -24,6 +24,10 @@ struct downstreams {
 	uint64_t random; /* state of a generator, not zero */
 	struct downstream *list;
 	unsigned n_copies; /* of them, for mirrors */
+	struct twins twins;
+	struct downstream *fast; /* of them, those with a request under way on the program's threads */
+	bool was_fast;		 /* there was one since the last look */
+	struct timer look;
 };
 
 /* `dial.free_descriptor` is the caller's to set. Returns 0 or -1 with `err`. */

@@ -192,6 +192,10 @@ static enum step_result run_acquire(struct exchange *x)
 		x->retrying = false;
 		x->ops->acquire(x, &wish);
 	}
+	if (x->failed && x->failure == UPSTREAM_NOT_READY) {
+		x->failed = false;
+		return STEP_WAIT; /* for the bridge's thread, which asks anew */
+	}
 	if (x->failed) {
 		x->failed = false;
 		if (http && retry_after_failure(x))
@@ -376,6 +380,49 @@ bool exchange_awaits_request(const struct exchange *x)
 	if (x->step == &step_head || x->step == &step_peek)
 		return buf_len(&x->down_in) > 0;
 	return !x->sending.body.done;
+}
+
+bool exchange_is_idle(const struct exchange *x)
+{
+	return x->step == &step_head && !buf_len(&x->down_in) && !buf_len(&x->down_out) && !x->gone;
+}
+
+struct upstream *exchange_upstream(const struct exchange *x)
+{
+	return x->up;
+}
+
+bool exchange_has_unsent(const struct exchange *x)
+{
+	return buf_len(&x->down_in) || x->head_sent < buf_len(&x->up_out);
+}
+
+bool exchange_has_unread(const struct exchange *x)
+{
+	return buf_len(&x->down_out) || buf_len(&x->up_in) || (x->up && io_pending(x->up->io));
+}
+
+bool exchange_has_sent_all(const struct exchange *x)
+{
+	return x->sending.body.done && !buf_len(&x->down_in) && x->head_sent >= buf_len(&x->up_out);
+}
+
+struct upstream *exchange_relays(const struct exchange *x)
+{
+	return x->step == &step_relay ? x->up : NULL;
+}
+
+bool exchange_hand_back(struct exchange *x)
+{
+	bool acquires = x->step == &step_acquire && !x->acquiring && !x->up && !x->attempt &&
+			!x->want_fresh && !x->delayed && !x->n_mirrors;
+
+	if (x->gone || (!acquires && x->step != &step_head))
+		return false;
+	buf_take(&x->down_in, buf_len(&x->down_in));
+	request_reset(x);
+	x->step = &step_head;
+	return true;
 }
 
 const char *exchange_step(const struct exchange *x)

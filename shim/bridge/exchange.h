@@ -44,6 +44,7 @@ enum upstream_failure {
 	UPSTREAM_TIMEOUT,  /* connectTimeout ran out (UF) */
 	UPSTREAM_TLS,	   /* the handshake or the verification failed (UF) */
 	UPSTREAM_OVERFLOW, /* a limit of connectionPool is reached (UO) */
+	UPSTREAM_NOT_READY, /* none is idle that program threads may use: the bridge's has to ask */
 };
 
 /* A wish for an upstream connection. Pointers are valid during acquire() only, but for the cluster,
@@ -56,6 +57,7 @@ struct acquisition {
 	bool http;	  /* pooled, with ALPN; else a connection of its own */
 	bool encrypted;	  /* its bytes are TLS of the program's own: no more is put over them */
 	bool fresh;	  /* not one that was used before */
+	bool abroad;	  /* on a program's thread: see UPSTREAM_NOT_READY. Not the exchange's to say */
 	unsigned attempt; /* 0: the request's first; others are retries, which maxRetries counts */
 	bool other_host;  /* a retry, on a host where the request has not been, if there is one */
 	bool hashed;	  /* consistentHash, and the request has what is hashed: */
@@ -161,6 +163,28 @@ void exchange_failed(struct exchange *exchange, enum upstream_failure failure,
 /* The program's end is gone for good (EPOLLERR): there is nobody to answer. Where bytes only pass, those
  * that it has sent before are still passed on, as far as that goes at once. */
 void exchange_abandon(struct exchange *exchange);
+
+/* Whether it is between two requests, and has not seen a byte of the next. */
+bool exchange_is_idle(const struct exchange *exchange);
+
+/* Nothing of the request is left to come or to be written. */
+bool exchange_has_sent_all(const struct exchange *exchange);
+
+/* The upstream connection that it has; NULL: none. */
+struct upstream *exchange_upstream(const struct exchange *exchange);
+
+/* The same, if a request and its answer pass over it at present. */
+struct upstream *exchange_relays(const struct exchange *exchange);
+
+/* Whether it has bytes of the program's, or for the program, that it could not pass on so far. */
+bool exchange_has_unsent(const struct exchange *exchange);
+bool exchange_has_unread(const struct exchange *exchange);
+
+/*
+ * Undo what it did with the beginning of a request, if it only failed for UPSTREAM_NOT_READY: it is idle
+ * again, and has to be given the same bytes anew. Returns false where more than that was done.
+ */
+bool exchange_hand_back(struct exchange *exchange);
 
 /* Whether it is in the middle of a request that the program has not sent to its end. */
 bool exchange_awaits_request(const struct exchange *exchange);

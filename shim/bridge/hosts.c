@@ -260,12 +260,16 @@ static void answered(struct query *query, const struct addresses *found, const s
 		cluster_resolved(cluster);
 }
 
+bool hosts_are_old(const struct live_cluster *cluster)
+{
+	return !cluster->n_members || loop_now(cluster->all->env->loop) >= cluster->refresh_at;
+}
+
 void hosts_refresh(struct live_cluster *cluster)
 {
 	struct cluster_env *env = cluster->all->env;
-	uint64_t now = loop_now(env->loop);
 
-	if (cluster->n_members && now < cluster->refresh_at)
+	if (!hosts_are_old(cluster))
 		return;
 	cluster->refresh_at = UINT64_MAX; /* until the answers are here, and then counted from them */
 	cluster->refreshing = true;

@@ -40,6 +40,8 @@ struct lane {
 	unsigned users; /* connections, dialings, askers, and who needs it for a moment */
 	unsigned open, n_dialings, n_pending;
 	struct connection *idle; /* the pool's list */
+	struct connection *ready; /* likewise, of those that program threads may use */
+	bool wanted;		  /* they asked, and there was none */
 	struct lane_dialing *dialings;
 	struct acquiring *pending; /* the oldest first */
 	struct lane *next, *prev;  /* of the host */
@@ -290,10 +292,10 @@ static bool may_dial(struct lane *lane)
 
 	if (has_room(cluster) || lane->open + lane->n_dialings == 0)
 		return true;
-	if (!lane->idle)
+	if (!lane->idle && !lane->ready)
 		return false;
 	/* Who asked for a fresh one gets the place of one of those. */
-	pool_drop_oldest(&cluster->all->pool, &lane->idle);
+	pool_drop_oldest(&cluster->all->pool, lane->idle ? &lane->idle : &lane->ready);
 	return true;
 }
 
@@ -352,6 +354,35 @@ static void refuse(struct lane *lane, enum upstream_failure failure, const char 
 	}
 }
 
+/* Not good for another request: the host that it leads to has left, or is ejected. */
+static bool leads_nowhere(const struct connection *connection)
+{
+	const struct live_host *host = connection->host;
+
+	return stands_in(connection) && (host->gone || host->host.ejected);
+}
+
+/* Out of those that program threads may use, for the calling thread. NULL: there is none, or it can have
+ * none. */
+static struct connection *take_ready(struct lane *lane, bool abroad)
+{
+	struct pool *pool = &lane->host->cluster->all->pool;
+	struct connection *connection;
+
+	while ((connection = lane->ready)) {
+		if (abroad && connection_go_abroad(connection) < 0)
+			return NULL;
+		pool_remove(pool, connection);
+		if ((abroad || connection_come_home(connection) == 0) &&
+		    !leads_nowhere(connection) && connection_alive(connection, true)) {
+			connection->upstream.reused = true;
+			return connection;
+		}
+		connection_free(connection, false);
+	}
+	return NULL;
+}
+
 /* An idle connection, found alive. NULL: none. */
 static struct connection *take_idle(struct lane *lane)
 {
@@ -359,12 +390,11 @@ static struct connection *take_idle(struct lane *lane)
 	struct connection *connection;
 
 	while ((connection = pool_take(pool, &lane->idle))) {
-		if (!stands_in(connection) ||
-		    !(connection->host->gone || connection->host->host.ejected))
-			break;
+		if (!leads_nowhere(connection))
+			return connection;
 		connection_free(connection, false);
 	}
-	return connection;
+	return take_ready(lane, false);
 }
 
 /* Whose an idle connection is: the oldest's who has a use for it, but for those behind one who wants a
@@ -387,7 +417,7 @@ static void serve_idle(struct lane *lane)
 {
 	struct acquiring *a;
 
-	while (lane->idle && (a = first_for_idle(lane))) {
+	while ((lane->idle || lane->ready) && (a = first_for_idle(lane))) {
 		struct connection *connection = take_idle(lane);
 
 		if (connection)
@@ -437,12 +467,15 @@ void lane_acquire(struct acquiring *a)
 		return;
 	}
 	/* Who waits already comes first. */
-	connection = a->http && !a->fresh && may_request(a) && !first_for_idle(lane) &&
-				     lane->n_dialings >= lane->n_pending
-			 ? take_idle(lane)
-			 : NULL;
+	bool may_take = a->http && !a->fresh && may_request(a) && !first_for_idle(lane) &&
+			lane->n_dialings >= lane->n_pending;
+	connection = !may_take ? NULL : a->abroad ? take_ready(lane, true) : take_idle(lane);
 	if (connection) {
 		give(a, connection);
+	} else if (a->abroad) {
+		lane->wanted = true;
+		cluster_owe(a);
+		acquiring_fail(a, UPSTREAM_NOT_READY, "");
 	} else if (a->http ? cluster->pending >= cluster->limits.pending
 			   : cluster->connections >= cluster->limits.connections) {
 		acquiring_fail(a, UPSTREAM_OVERFLOW,
@@ -469,6 +502,21 @@ void lane_cancel(struct acquiring *a)
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+/* Where it waits for its next use. */
+static struct connection **list_for(struct lane *lane, struct connection *connection)
+{
+	struct twins *twins = lane->host->cluster->all->twins;
+
+	if (!connection->twin.all &&
+	    (!lane->wanted || !twins || !connection->sock ||
+	     sock_acked(connection->sock) == UINT64_MAX || /* no TCP: see sock_wake_readers() */
+	     twin_send(twins, &connection->twin, sock_fd(connection->sock)) < 0))
+		return &lane->idle;
+	/* Else each use by a program thread would wake the loop. */
+	loop_unwatch(connection->loop, &connection->watch);
+	return &lane->ready;
 }
 
 /* How old the connection may become. */
@@ -499,7 +547,7 @@ void lane_release(struct connection *connection, bool reusable, bool reset)
 		uint64_t rest = life == UINT64_MAX ? UINT64_MAX : life - age;
 
 		hold(lane);
-		pool_put(&cluster->all->pool, &lane->idle, connection,
+		pool_put(&cluster->all->pool, list_for(lane, connection), connection,
 			 smaller(cluster->limits.idle_ms, rest));
 		lanes_serve_soon(cluster);
 		drop(lane);
@@ -516,6 +564,7 @@ void lanes_close_idle(struct live_host *host)
 		next = lane->next;
 		hold(lane);
 		pool_drop(&host->cluster->all->pool, &lane->idle);
+		pool_drop(&host->cluster->all->pool, &lane->ready);
 		drop(lane);
 	}
 }

@@ -47,7 +47,7 @@ static void mailbox_ready(struct watch *watch, uint32_t events)
 
 	(void)events;
 	/* Empty the counter before the list: a task posted in between wakes us once more. */
-	if (read(watch->fd, &count, sizeof(count)) < 0) {
+	if (real.read(watch->fd, &count, sizeof(count)) < 0) {
 		/* EAGAIN: another wake-up took it */
 	}
 	pthread_mutex_lock(&loop->mailbox_lock);
@@ -70,7 +70,7 @@ static bool wake(const struct loop *loop)
 	if (!thread_is_ours && !fds_is_ours(fd))
 		return false;
 	/* A full counter wakes as well. */
-	return write(fd, &one, sizeof(one)) == sizeof(one) || errno == EAGAIN;
+	return real.write(fd, &one, sizeof(one)) == sizeof(one) || errno == EAGAIN;
 }
 
 bool loop_post(struct loop *loop, struct task *task)
@@ -108,6 +108,25 @@ void loop_defer(struct loop *loop, struct task *task)
 	task->next = NULL;
 	*loop->deferred_tail = task;
 	loop->deferred_tail = &task->next;
+}
+
+void loop_visit(struct loop *loop)
+{
+	loop->now = clock_ms();
+}
+
+void loop_leave(struct loop *loop)
+{
+	uint64_t due = loop->deferred ? 0 : loop->timers ? loop->timers->at : UINT64_MAX;
+	int saved = errno;
+
+	if (due >= loop->asleep_until)
+		return;
+	pthread_mutex_lock(&loop->mailbox_lock);
+	if (!loop->woken)
+		loop->woken = wake(loop);
+	pthread_mutex_unlock(&loop->mailbox_lock);
+	errno = saved;
 }
 
 /* ---- timers ----------------------------------------------------------------------------- */
@@ -189,7 +208,7 @@ int loop_watch(struct loop *loop, struct watch *watch, int fd, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = watch};
 
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+	if (real.epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
 		return -1;
 	watch->fd = fd;
 	watch->events = events;
@@ -205,7 +224,7 @@ void loop_unwatch(struct loop *loop, struct watch *watch)
 {
 	if (watch->fd < 0)
 		return;
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	real.epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
 	for (int i = loop->batch_i; i < loop->batch_n; i++)
 		if (loop->batch[i].data.ptr == watch)
 			loop->batch[i].data.ptr = NULL;
@@ -247,6 +266,7 @@ void loop_turn(struct loop *loop, int max_ms)
 {
 	int timeout = wait_ms(loop, max_ms);
 
+	loop->asleep_until = timeout < 0 ? UINT64_MAX : loop->now + (uint64_t)timeout;
 	/* Whatever the callbacks call, a fork finds it done or not begun. */
 	pthread_mutex_unlock(loop->owner);
 	fork_release();
@@ -254,6 +274,7 @@ void loop_turn(struct loop *loop, int max_ms)
 	int error = n < 0 ? errno : 0;
 	fork_hold();
 	pthread_mutex_lock(loop->owner);
+	loop->asleep_until = 0;
 
 	/* A seccomp filter, which forbids it now and for ever. */
 	if (error && error != EINTR)

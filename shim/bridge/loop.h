@@ -52,6 +52,7 @@ struct loop {
 	struct timer *timers; /* root */
 	struct task *deferred, **deferred_tail;
 	uint64_t now;
+	uint64_t asleep_until; /* ms: when it wakes by itself; 0: it is awake */
 	int broken; /* an errno value: why loop_run() has to end */
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_n, batch_i;
@@ -112,6 +113,14 @@ void timer_clear(struct loop *loop, struct timer *timer);
 
 /* Run the task on this thread in the next turn. It must not be queued already. */
 void loop_defer(struct loop *loop, struct task *task);
+
+/*
+ * For other threads that hold the owner lock and call what is here or uses it: loop_visit() first, since
+ * the loop's time may be that of long ago; loop_leave() last, which wakes the loop if there is anything
+ * to do for it sooner than it meant to wake. errno is preserved.
+ */
+void loop_visit(struct loop *loop);
+void loop_leave(struct loop *loop);
 
 /* Run the task on the loop's thread soon. Any thread, no lock needed. Returns false where the loop
  * cannot be woken, because the program closed the wake descriptor by a way that no hook sees: the

@@ -10,7 +10,7 @@
 #include "shim/container_of.h"
 
 /* Out of the pool; the connection is the caller's then. */
-static void leave(struct pool *pool, struct connection *connection)
+void pool_remove(struct pool *pool, struct connection *connection)
 {
 	DL_DELETE(*connection->list, connection);
 	DL_DELETE2(pool->oldest, connection, older, newer);
@@ -21,7 +21,7 @@ static void leave(struct pool *pool, struct connection *connection)
 
 static void drop(struct pool *pool, struct connection *connection)
 {
-	leave(pool, connection);
+	pool_remove(pool, connection);
 	connection_free(connection, false);
 }
 
@@ -44,7 +44,7 @@ struct connection *pool_take(struct pool *pool, struct connection **list)
 	while (*list) {
 		struct connection *connection = *list;
 
-		leave(pool, connection);
+		pool_remove(pool, connection);
 		/* A FIN may have come since the last event. */
 		if (connection_alive(connection, true)) {
 			connection->upstream.reused = true;

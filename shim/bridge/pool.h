@@ -27,6 +27,9 @@ struct pool {
 /* Take the connection of a list that was used last, found alive. NULL: none. */
 struct connection *pool_take(struct pool *pool, struct connection **list);
 
+/* Take this one out, alive or not. */
+void pool_remove(struct pool *pool, struct connection *connection);
+
 /* Take over a connection, between two requests, for at most `idle_ms`; UINT64_MAX: for ever. `list`
  * is to stay as long as anything is in it. The connection may be closed at once. */
 void pool_put(struct pool *pool, struct connection **list, struct connection *connection,

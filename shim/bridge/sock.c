@@ -21,6 +21,7 @@ struct sock {
 	bool ended; /* the peer's FIN came, and before it no reset */
 	bool reset; /* one came, or was to be feared */
 	bool shut;
+	bool woken; /* the kernel says 0 where there is nothing to read */
 };
 
 /* SO_ERROR is read first: a connection that fails between the two calls brings a further event. */
@@ -50,6 +51,20 @@ static int sock_handshake(struct io *io)
 	return 0;
 }
 
+/* <netinet/tcp.h> has them, but cannot stand beside <linux/tcp.h> */
+enum { ESTABLISHED = 1, FIN_WAIT1 = 4, FIN_WAIT2 = 5 };
+
+/* Of a TCP socket whose reading side we have shut ourselves: whether the peer has ended, too. */
+static bool has_ended(const struct sock *sock)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return getsockopt(sock->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	       (info.tcpi_state != ESTABLISHED && info.tcpi_state != FIN_WAIT1 &&
+		info.tcpi_state != FIN_WAIT2);
+}
+
 static ssize_t sock_read(struct io *io, void *data, size_t size)
 {
 	struct sock *sock = (struct sock *)io;
@@ -59,10 +74,12 @@ static ssize_t sock_read(struct io *io, void *data, size_t size)
 		return IO_ERR;
 	if (!sock->readable || size == 0)
 		return IO_WANT_READ;
+	/* Asked first: what comes in between is an edge. */
+	bool goes_on = sock->woken && !has_ended(sock);
 	do
 		n = real.recv(sock->fd, data, size, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+	if ((n == 0 && goes_on) || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
 		sock->readable = false;
 		return IO_WANT_READ;
 	}
@@ -116,7 +133,7 @@ static int sock_shutdown(struct io *io)
 
 	if (sock->write_failed)
 		return IO_ERR;
-	if (!sock->shut && shutdown(sock->fd, SHUT_WR) < 0) {
+	if (!sock->shut && real.shutdown(sock->fd, SHUT_WR) < 0) {
 		sock->write_failed = true;
 		err_set_errno(&io->err, errno, "shutdown");
 		return IO_ERR;
@@ -173,6 +190,25 @@ void sock_ready(struct io *io, uint32_t epoll_events)
 int sock_fd(const struct io *io)
 {
 	return ((const struct sock *)io)->fd;
+}
+
+void sock_move(struct io *io, int fd)
+{
+	((struct sock *)io)->fd = fd;
+}
+
+void sock_wake_readers(struct io *io)
+{
+	struct sock *sock = (struct sock *)io;
+
+	/* From now on there is no telling whether the last edge was that of the end. */
+	sock->woken = sock->hung_up = true;
+	real.shutdown(sock->fd, SHUT_RD);
+}
+
+bool sock_is_woken(const struct io *io)
+{
+	return ((const struct sock *)io)->woken;
 }
 
 uint64_t sock_acked(const struct io *io)

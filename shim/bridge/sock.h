@@ -33,6 +33,17 @@ void sock_ready(struct io *io, uint32_t epoll_events);
 
 int sock_fd(const struct io *io);
 
+/* From now on it is known by another number (twin.h). */
+void sock_move(struct io *io, int fd);
+
+/*
+ * Whoever waits in recv(2) on it, in whatever thread and by whatever number, returns with 0, and so does
+ * who comes later; but this stream reads on, for the peer is not told. TCP only. There is no way back:
+ * it is good for nobody else any more, and sock_is_woken() says so.
+ */
+void sock_wake_readers(struct io *io);
+bool sock_is_woken(const struct io *io);
+
 /* How many bytes the peer's kernel has acknowledged so far. UINT64_MAX: not known (no TCP). */
 uint64_t sock_acked(const struct io *io);
 

@@ -47,13 +47,15 @@ START_TEST(is_named_deaf_and_ours)
 }
 END_TEST
 
-static int keep_fd, kept, gone, standard;
+static int keep_fd, also_fd, kept, gone, also, standard;
 
 static void *leave_table(void *arg)
 {
 	thread_enter();
-	kept = thread_own_descriptors(keep_fd);
-	gone = fcntl(keep_fd + 1, F_GETFD) < 0 && fcntl(keep_fd, F_GETFD) < 0;
+	kept = thread_own_descriptors(keep_fd, also_fd);
+	gone = fcntl(keep_fd + 1, F_GETFD) < 0 && fcntl(keep_fd, F_GETFD) < 0 &&
+	       fcntl(keep_fd - 1, F_GETFD) < 0;
+	also = also_fd < 0 || fcntl(also_fd, F_GETFD) >= 0;
 	for (int fd = 0; fd < 3; fd++)
 		standard += fcntl(fd, F_GETFD) >= 0;
 	close(open("/dev/null", O_RDONLY));
@@ -63,8 +65,10 @@ static void *leave_table(void *arg)
 	return NULL;
 }
 
+/* Without and with a second one to take along, below the first or above it. */
 START_TEST(descriptors_of_its_own)
 {
+	static const int offsets[] = {0, -100, 100};
 	int fds[2], pair[2];
 	char byte;
 
@@ -72,14 +76,16 @@ START_TEST(descriptors_of_its_own)
 	ck_assert_int_eq(pipe(pair), 0);
 	ck_assert_int_eq(pipe(fds), 0);
 	keep_fd = fcntl(pair[1], F_DUPFD, 500);
+	ck_assert_int_eq(dup2(fds[1], keep_fd - 1), keep_fd - 1);
 	ck_assert_int_eq(dup2(fds[1], keep_fd + 1), keep_fd + 1);
+	also_fd = offsets[_i] ? dup2(fds[0], keep_fd + offsets[_i]) : -1;
 	sem_init(&done, 0, 0);
 	ck_assert_int_eq(thread_start(leave_table, &done), 0);
 	while (sem_wait(&done) < 0)
 		continue;
 	ck_assert_int_eq(kept, 3);
 	ck_assert_int_eq(standard, 3);
-	ck_assert(gone);
+	ck_assert(gone && also);
 	ck_assert_int_eq(read(pair[0], &byte, 1), 1); /* it is the file that was to be kept */
 	/* and this table is as it was */
 	ck_assert_int_ge(fcntl(keep_fd, F_GETFD), 0);
@@ -119,7 +125,7 @@ Suite *thread_suite(void)
 	TCase *all = tcase_create("thread");
 
 	tcase_add_test(all, is_named_deaf_and_ours);
-	tcase_add_test(all, descriptors_of_its_own);
+	tcase_add_loop_test(all, descriptors_of_its_own, 0, 3);
 	tcase_add_test(all, large_thread_local_data);
 	tcase_add_test(all, signals_are_blocked_and_restored);
 	suite_add_tcase(suite, all);

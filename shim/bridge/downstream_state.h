@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the two drivers of a connection share: downstream.c on the bridge's thread, fast_lane.c on the
+ * program's. Nobody else includes this.
+ */
+#ifndef SHIM_BRIDGE_DOWNSTREAM_STATE_H
+#define SHIM_BRIDGE_DOWNSTREAM_STATE_H
+
+#include <arpa/inet.h>
+
+#include "shim/bridge/downstream.h"
+#include "shim/container_of.h"
+
+struct downstream {
+	struct downstreams *all;
+	struct claim claim; /* its rules have gone to the exchange */
+	struct exchange *exchange; /* NULL: over, kept for a queued `again` only */
+	struct io *down; /* the socket, a port over it, or the end of a pipe (a copy for a mirror) */
+	struct io *sock; /* NULL: a pipe, or a test's stream */
+	struct watch watch; /* of the socket; else not set */
+	struct timer timer;
+	struct timer life; /* of a copy */
+	struct task again;
+	bool queued, driving;
+	bool copy; /* for a mirror */
+
+	/* fast_lane.c */
+	bool port;	 /* `down` is one: the fast lane may be taken */
+	bool fast;	 /* a request is under way on the program's threads */
+	bool kernel_only; /* no request will be so any more */
+	bool over;	 /* the exchange is done, and `again` ends it */
+	bool touched;	 /* a call came since the last look */
+	bool ripe;	 /* at the last look there was something to do for who waits */
+	uint64_t read;	 /* of what went through the socket, so much has the program read for sure */
+	unsigned waiting; /* threads that wait for the upstream socket */
+	unsigned writers; /* those of them that have more to send */
+	unsigned turn;	  /* counts how often they were woken all */
+	struct downstream *fast_next, *fast_prev;
+
+	struct acquiring acquiring;
+	struct cluster cluster;	 /* past the rules: the one that the registry does not have */
+	struct in6_addr address; /* that was dialled */
+	char literal[INET6_ADDRSTRLEN]; /* the same as text; "": it is synthetic */
+	char id[32];
+	char source[INET6_ADDRSTRLEN + 8]; /* the program's own address and port */
+	struct downstream *next, *prev;
+};
+
+static inline struct connection *downstream_connection(struct upstream *upstream)
+{
+	return container_of(upstream, struct connection, upstream);
+}
+
+/* fast_lane.c: an event of the socket. True: it is not the bridge's thread that drives the exchange now. */
+bool fast_lane_notes(struct downstream *downstream, uint32_t events);
+
+/* fast_lane.c: the bridge's thread is going to drive the exchange. */
+void fast_lane_come_home(struct downstream *downstream);
+
+/* fast_lane.c: the upstream connection is about to be given back. False: it is not to be used any more,
+ * since somebody waited there. */
+bool fast_lane_parts(struct downstream *downstream, struct connection *connection);
+
+/* fast_lane.c: it has begun, or is about to be freed. */
+void fast_lane_admit(struct downstream *downstream);
+void fast_lane_forget(struct downstream *downstream);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/bridge/fast_lane.h"
+
+#include <linux/tcp.h> /* libc's tcp_info is shorter */
+#include <netinet/in.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#include "shim/bridge/downstream_state.h"
+#include "shim/bridge/port.h"
+#include "shim/bridge/sock.h"
+#include "shim/fds.h"
+#include "shim/libc.h"
+#include "shim/sockets.h"
+#include "shim/thread.h"
+
+/* ---- whose turn it is -------------------------------------------------------------------- */
+
+static struct connection *upstream_of(const struct downstream *d)
+{
+	struct upstream *upstream = exchange_relays(d->exchange);
+
+	return upstream ? downstream_connection(upstream) : NULL;
+}
+
+/* The entry of its program's end. NULL: the number is another socket's by now. */
+static struct mesh_socket *socket_of(const struct downstream *d)
+{
+	struct mesh_socket *table = atomic_load(&sockets_table);
+
+	return table && atomic_load(&table[d->claim.number].cookie) == d->claim.cookie
+		   ? &table[d->claim.number]
+		   : NULL;
+}
+
+static void set_fast(struct downstream *d, bool fast)
+{
+	struct mesh_socket *socket = socket_of(d);
+	struct downstreams *all = d->all;
+
+	d->touched = true;
+	if (socket) {
+		atomic_store(&socket->holds, fast && exchange_has_unread(d->exchange));
+		atomic_store(&socket->upstream, fast ? upstream_of(d)->twin.far : 0);
+	}
+	d->ripe = false;
+	if (d->fast == fast)
+		return;
+	d->fast = fast;
+	if (!fast) {
+		DL_DELETE2(all->fast, d, fast_prev, fast_next);
+		return;
+	}
+	DL_APPEND2(all->fast, d, fast_prev, fast_next);
+	all->was_fast = true;
+	if (!all->look.at)
+		timer_set(all->loop, &all->look, FAST_LOOK_MS);
+}
+
+/* The bridge's thread goes on with it, as soon as it can. */
+static void leave_to_bridge(struct downstream *d)
+{
+	set_fast(d, false);
+	if (d->queued)
+		return;
+	d->queued = true;
+	loop_defer(d->all->loop, &d->again);
+}
+
+bool fast_lane_notes(struct downstream *d, uint32_t events)
+{
+	return d->fast && !(events & ~(uint32_t)EPOLLOUT);
+}
+
+/* They find out by themselves where to wait next. Some may be gone for good: cancelled, or by
+ * longjmp(3). */
+static void wake_all(struct downstream *d, struct connection *connection)
+{
+	const struct twin *twin = &connection->twin;
+
+	if (!d->waiting)
+		return;
+	d->waiting = d->writers = 0;
+	d->turn++;
+	d->kernel_only = true; /* each time would cost an upstream connection */
+	if (!twin->all || (!thread_is_ours && !fds_is_ours(twin->far)))
+		return;
+	sock_move(connection->sock, thread_is_ours ? twin->near : twin->far);
+	sock_wake_readers(connection->sock);
+}
+
+bool fast_lane_parts(struct downstream *d, struct connection *connection)
+{
+	if (!d->port || !connection->sock)
+		return true;
+	wake_all(d, connection);
+	return !sock_is_woken(connection->sock);
+}
+
+void fast_lane_come_home(struct downstream *d)
+{
+	struct upstream *upstream = d->port ? exchange_upstream(d->exchange) : NULL;
+
+	if (!d->port)
+		return;
+	set_fast(d, false);
+	if (!upstream)
+		return;
+	if (connection_come_home(downstream_connection(upstream)) < 0)
+		exchange_abandon(d->exchange);
+	wake_all(d, downstream_connection(upstream));
+}
+
+void fast_lane_admit(struct downstream *d)
+{
+	struct mesh_socket *socket = d->port ? socket_of(d) : NULL;
+
+	if (socket)
+		atomic_store(&socket->downstream, d);
+}
+
+void fast_lane_forget(struct downstream *d)
+{
+	struct mesh_socket *table = atomic_load(&sockets_table);
+	struct downstream *mine = d;
+
+	if (!d->port)
+		return;
+	set_fast(d, false);
+	if (table)
+		atomic_compare_exchange_strong(&table[d->claim.number].downstream, &mine, NULL);
+}
+
+/* ---- the watchdog ------------------------------------------------------------------------ */
+
+static bool is_ready(int fd, short events)
+{
+	struct pollfd item = {.fd = fd, .events = events};
+
+	return real.poll(&item, 1, 0) > 0;
+}
+
+/* Nobody comes for the answer, or for what is left of the request: the program waits by other means. A
+ * thread that waited here would have come in the time from one look to the next. */
+static bool is_stuck(struct downstream *d)
+{
+	const struct connection *connection = upstream_of(d);
+	const struct mesh_socket *socket = socket_of(d);
+	bool was_ripe = d->ripe;
+
+	if (d->touched)
+		return false;
+	bool polled = socket && atomic_load(&socket->polling);
+
+	/* Who polls comes for what is to be read, but need not for what is to be sent. */
+	d->ripe = !connection || (!d->writers && exchange_has_unsent(d->exchange)) ||
+		  (!polled && !d->writers && exchange_has_unread(d->exchange)) ||
+		  (!polled && is_ready(connection->twin.near, d->writers ? POLLIN | POLLOUT : POLLIN));
+	return d->ripe && (was_ripe || !d->waiting);
+}
+
+static void look(struct timer *timer)
+{
+	struct downstreams *all = container_of(timer, struct downstreams, look);
+	struct downstream *d, *next;
+
+	DL_FOREACH_SAFE2(all->fast, d, next, fast_next) {
+		if (is_stuck(d)) {
+			d->kernel_only = true;
+			leave_to_bridge(d);
+		}
+		d->touched = false;
+	}
+	if (all->fast || all->was_fast)
+		timer_set(all->loop, timer, FAST_LOOK_MS);
+	all->was_fast = all->fast != NULL;
+}
+
+void fast_lane_init(struct downstreams *all, struct loop *loop)
+{
+	all->look.fire = look;
+	twins_init(&all->twins, loop);
+}
+
+/* ---- the program's calls ----------------------------------------------------------------- */
+
+enum { ESTABLISHED = 1 }; /* <netinet/tcp.h> has it, but cannot stand beside <linux/tcp.h> */
+
+/* All that the program has ever sent has been read here. */
+static bool is_in_order(const struct downstream *d, const struct tcp_info *info)
+{
+	return info->tcpi_bytes_sent - info->tcpi_bytes_retrans + info->tcpi_notsent_bytes ==
+	       port_received(d->down);
+}
+
+/* And the program has read all that was sent to it. */
+static bool is_read(struct downstream *d, int fd, const struct tcp_info *info)
+{
+	uint64_t sent = port_sent(d->down);
+	int unread = 0;
+
+	if (sent == d->read)
+		return true;
+	if (info->tcpi_bytes_received != sent || ioctl(fd, FIONREAD, &unread) < 0 || unread)
+		return false;
+	d->read = sent;
+	return true;
+}
+
+static bool may_send(struct downstream *d, int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (d->kernel_only || d->queued || d->driving ||
+	    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	    len < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof(info.tcpi_bytes_retrans) ||
+	    info.tcpi_state != ESTABLISHED || !is_in_order(d, &info))
+		return false;
+	return d->fast || (exchange_is_idle(d->exchange) && is_read(d, fd, &info));
+}
+
+/* The number of its upstream socket is what it was. Else the program has closed it. */
+static bool is_sound(const struct downstream *d)
+{
+	const struct connection *connection = upstream_of(d);
+
+	return connection && fds_is_ours(connection->twin.far);
+}
+
+static void drive(struct downstream *d)
+{
+	enum exchange_result result;
+
+	d->driving = true;
+	do
+		result = exchange_drive(d->exchange);
+	while (result == EXCHANGE_MORE);
+	d->driving = false;
+	d->over = result == EXCHANGE_DONE;
+}
+
+/* After a call: on, at its end, or beyond what program threads do. */
+static void settle(struct downstream *d)
+{
+	if (d->over)
+		leave_to_bridge(d);
+	else if (exchange_is_idle(d->exchange))
+		set_fast(d, false);
+	else if (d->waiting && (exchange_has_unsent(d->exchange) || exchange_has_unread(d->exchange)))
+		leave_to_bridge(d); /* what others wait for at the socket has left it */
+	else if (exchange_relays(d->exchange))
+		set_fast(d, true);
+	else
+		leave_to_bridge(d);
+}
+
+enum fast_result fast_lane_send(struct downstream *d, int fd, const void *data, size_t len, size_t *n)
+{
+	uint64_t random = d->all->random;
+	bool begins = !d->fast;
+
+	if (!len || !may_send(d, fd))
+		return FAST_KERNEL;
+	if (!begins) {
+		if (!is_sound(d)) {
+			leave_to_bridge(d);
+			return FAST_KERNEL;
+		}
+		sock_ready(upstream_of(d)->sock, EPOLLOUT);
+	}
+	port_lend(d->down, data, len, NULL, 0);
+	drive(d);
+	*n = port_taken(d->down);
+	port_give_back(d->down);
+	if (begins && !d->over && exchange_hand_back(d->exchange)) {
+		/* Drawn again, lots would favour the ones that are ready. */
+		d->all->random = random;
+		return FAST_KERNEL;
+	}
+	settle(d);
+	/* The next request: there would be nothing to wait for. */
+	if (!*n && d->fast && exchange_has_sent_all(d->exchange))
+		leave_to_bridge(d);
+	return *n ? FAST_DONE : d->fast ? FAST_WAIT : FAST_KERNEL;
+}
+
+enum fast_result fast_lane_receive(struct downstream *d, void *data, size_t room, size_t *n)
+{
+	if (!d->fast || d->driving || !room)
+		return FAST_KERNEL;
+	if (!is_sound(d)) {
+		leave_to_bridge(d);
+		return FAST_KERNEL;
+	}
+	sock_ready(upstream_of(d)->sock, EPOLLIN | EPOLLOUT);
+	port_lend(d->down, NULL, 0, data, room);
+	drive(d);
+	*n = port_filled(d->down);
+	port_give_back(d->down);
+	settle(d);
+	/* Who waits here does nothing but wait for the answer. */
+	if (!*n && d->fast && !exchange_has_sent_all(d->exchange))
+		leave_to_bridge(d);
+	return *n ? FAST_DONE : d->fast ? FAST_WAIT : FAST_KERNEL;
+}
+
+void fast_lane_give_up(struct downstream *d)
+{
+	if (d->fast)
+		leave_to_bridge(d);
+}
+
+void fast_lane_break_off(struct downstream *d)
+{
+	if (!d->fast)
+		return;
+	exchange_abandon(d->exchange);
+	leave_to_bridge(d);
+}
+
+struct fast_wait fast_lane_wait(struct downstream *d, bool to_write)
+{
+	struct fast_wait wait = {
+	    .fd = upstream_of(d)->twin.far, .turn = d->turn, .to_write = to_write};
+
+	d->waiting++;
+	d->writers += to_write;
+	twin_pin(wait.fd);
+	return wait;
+}
+
+void fast_lane_waited(struct downstream *d, const struct fast_wait *wait)
+{
+	if (wait->turn == d->turn) {
+		d->waiting--;
+		d->writers -= wait->to_write;
+	}
+	d->touched = true;
+}

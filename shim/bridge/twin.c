@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/bridge/twin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "shim/container_of.h"
+#include "shim/fds.h"
+#include "shim/libc.h"
+#include "shim/thread.h"
+
+/* By number, modulo their count: two that meet are closed late, not too early. */
+static atomic_uint pins[1024];
+
+static atomic_uint *pins_of(int far)
+{
+	return &pins[(unsigned)far % (sizeof(pins) / sizeof(pins[0]))];
+}
+
+void twin_pin(int far)
+{
+	atomic_fetch_add(pins_of(far), 1);
+}
+
+void twin_unpin(int far)
+{
+	atomic_fetch_sub(pins_of(far), 1);
+}
+
+static void close_near(struct task *task)
+{
+	struct twins *twins = container_of(task, struct twins, close_near);
+
+	while (twins->n_near)
+		real.close(twins->closing_near[--twins->n_near]);
+}
+
+void twins_init(struct twins *twins, struct loop *loop)
+{
+	int ends[2];
+
+	twins->loop = loop;
+	twins->near = twins->far = -1;
+	twins->close_near.run = close_near;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return;
+	twins->near = fds_adopt(ends[0]);
+	twins->far = fds_adopt(ends[1]);
+	if (twins->near < 0 || twins->far < 0)
+		twins_release(twins);
+}
+
+void twins_release(struct twins *twins)
+{
+	fds_close(twins->near);
+	fds_close(twins->far);
+	twins->near = twins->far = -1;
+}
+
+int twin_send(struct twins *twins, struct twin *twin, int fd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	uint64_t serial = twins->serials + 1;
+	struct iovec part = {&serial, sizeof(serial)};
+	struct msghdr msg = {.msg_iov = &part,
+			     .msg_iovlen = 1,
+			     .msg_control = control.space,
+			     .msg_controllen = sizeof(control.space)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	if (twins->near < 0 || twins->n + twins->n_near + twins->n_far >= TWINS_MAX)
+		return -1;
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	if (real.sendmsg(twins->near, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return -1;
+	/* Program threads wait in it; what must not wait says so in each call. */
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	*twin = (struct twin){.all = twins, .serial = serial, .near = fd, .far = TWIN_UNDERWAY};
+	twins->serials = serial;
+	twins->n++;
+	DL_APPEND(twins->underway, twin);
+	return 0;
+}
+
+/* The next message. False: there is none. `fd` -1: its descriptor did not come with it. */
+static bool receive(struct twins *twins, uint64_t *serial, int *fd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = {serial, sizeof(*serial)};
+	struct msghdr msg = {.msg_iov = &part,
+			     .msg_iovlen = 1,
+			     .msg_control = control.space,
+			     .msg_controllen = sizeof(control.space)};
+	int got = -1;
+
+	if (!fds_is_ours(twins->far) ||
+	    real.recvmsg(twins->far, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != sizeof(*serial))
+		return false;
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS && cmsg->cmsg_len == CMSG_LEN(sizeof(got)))
+		memcpy(&got, CMSG_DATA(cmsg), sizeof(got));
+	*fd = fds_adopt(got);
+	return true;
+}
+
+/* In the order in which they were sent; those of sockets that are gone have nobody who waits. */
+static void fetch_until(struct twins *twins, uint64_t wanted)
+{
+	uint64_t serial = 0;
+	int fd;
+
+	while (serial < wanted && receive(twins, &serial, &fd)) {
+		struct twin *twin = twins->underway;
+
+		if (!twin || twin->serial != serial) {
+			fds_close(fd);
+			continue;
+		}
+		DL_DELETE(twins->underway, twin);
+		twin->far = fd >= 0 ? fd : TWIN_LOST;
+	}
+}
+
+int twin_fetch(struct twin *twin)
+{
+	if (twin->far == TWIN_UNDERWAY)
+		fetch_until(twin->all, twin->serial);
+	return fds_is_ours(twin->far) ? twin->far : -1;
+}
+
+int twin_to_close(struct twin *twin)
+{
+	int far = fds_is_ours(twin->far) ? twin->far : -1;
+
+	return far >= 0 && atomic_load(pins_of(far)) ? fcntl(far, F_DUPFD_CLOEXEC, far) : far;
+}
+
+void twin_part(struct twin *twin)
+{
+	struct twins *twins = twin->all;
+
+	if (!twins)
+		return;
+	twins->n--;
+	if (twin->far == TWIN_UNDERWAY)
+		DL_DELETE(twins->underway, twin);
+	if (thread_is_ours) {
+		real.shutdown(twin->near, SHUT_RDWR);
+		if (twin->far >= 0)
+			twins->closing_far[twins->n_far++] = twin->far;
+	} else {
+		if (twin->far >= 0 && atomic_load(pins_of(twin->far)))
+			twins->closing_far[twins->n_far++] = twin->far;
+		else
+			fds_forget(twin->far);
+		if (!twins->n_near)
+			loop_defer(twins->loop, &twins->close_near);
+		twins->closing_near[twins->n_near++] = twin->near;
+	}
+	twin->all = NULL;
+}
+
+void twins_reap(struct twins *twins)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < twins->n_far; i++) {
+		int far = twins->closing_far[i];
+
+		if (atomic_load(pins_of(far)))
+			twins->closing_far[kept++] = far;
+		else
+			fds_close(far);
+	}
+	twins->n_far = kept;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/fast.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "shim/bridge/bridge.h"
+#include "shim/bridge/fast_lane.h"
+#include "shim/bridge/twin.h"
+#include "shim/hook.h"
+#include "shim/libc.h"
+
+/* A thread of the program's inside the bridge. */
+struct visit {
+	struct mesh_socket *socket;
+	uint64_t cookie;
+	struct guard guard;
+	sigset_t signals;
+	struct downstream *downstream;
+};
+
+/* Returns false where there is nothing to visit; guard_leave() is due all the same. */
+static bool visit(struct visit *v)
+{
+	v->downstream = bridge_visit(v->socket, v->cookie, &v->signals);
+	return v->downstream != NULL;
+}
+
+/* Returns false where the entry is another socket's: its number was closed by a way that no hook sees. */
+static bool arrive(struct visit *v, struct mesh_socket *socket, int fd)
+{
+	v->guard = guard_enter();
+	v->socket = socket;
+	v->cookie = socket_cookie(fd);
+	if (v->cookie && v->cookie == atomic_load(&socket->cookie))
+		return true;
+	sockets_leave(fd);
+	guard_leave(&v->guard, 0);
+	return false;
+}
+
+static bool is_blocking(int fd)
+{
+	return !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+/* Whether its program waits for the answer where the fast lane can tell it: in recv(2), poll(2) or
+ * select(2). */
+static bool may_wait(const struct mesh_socket *socket, int fd)
+{
+	return !atomic_load(&socket->in_epoll) || is_blocking(fd);
+}
+
+/* Until the upstream socket takes more. Returns false when a signal came, or that is in doubt. */
+static bool wait_writable(int fd)
+{
+	struct pollfd item = {.fd = fd, .events = POLLOUT | POLLRDHUP};
+
+	return real.poll(&item, 1, -1) > 0 && !(item.revents & POLLRDHUP);
+}
+
+/* As recv(2) on the program's socket waits: with its timeout, and for signals as it is told to. */
+static int wait_readable(int fd, int upstream)
+{
+	struct timeval timeout = {0}, none = {0};
+	socklen_t len = sizeof(timeout);
+	char byte;
+
+	bool limited = getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &len) == 0 &&
+		       (timeout.tv_sec || timeout.tv_usec);
+	if (limited)
+		setsockopt(upstream, SOL_SOCKET, SO_RCVTIMEO, &timeout, len);
+	int error = real.recv(upstream, &byte, 1, MSG_PEEK) < 0 ? errno : 0;
+	if (limited)
+		setsockopt(upstream, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+	return error;
+}
+
+static void unpin(void *wait)
+{
+	twin_unpin(((const struct fast_wait *)wait)->fd);
+}
+
+/* A wait inside the visit: others have their turn meanwhile. Returns an errno value. */
+static int wait_outside(struct visit *v, int fd, bool sends)
+{
+	struct downstream *before = v->downstream;
+	struct fast_wait wait = fast_lane_wait(before, sends);
+	int error = 0;
+
+	bridge_leave(&v->signals);
+	pthread_cleanup_push(unpin, &wait);
+	guard_leave(&v->guard, 0);
+	if (!sends)
+		error = wait_readable(fd, wait.fd);
+	else if (!wait_writable(wait.fd))
+		error = EINTR;
+	v->guard = guard_enter();
+	pthread_cleanup_pop(1);
+	if (visit(v) && v->downstream == before)
+		fast_lane_waited(before, &wait);
+	return error;
+}
+
+/* EAGAIN where the call must not wait: poll(2) and select(2) know what for. */
+static int wait_or_not(struct visit *v, int fd, int flags, bool sends)
+{
+	if (!(flags & MSG_DONTWAIT) && is_blocking(fd))
+		return wait_outside(v, fd, sends);
+	if (!atomic_load(&v->socket->in_epoll))
+		return EAGAIN;
+	fast_lane_give_up(v->downstream);
+	return 0;
+}
+
+/* A blocking send is over when all is sent. Returns what the kernel took of it. */
+static size_t send_rest(int fd, const char *data, size_t len, int flags)
+{
+	ssize_t n;
+
+	if (!len || (flags & MSG_DONTWAIT) || !is_blocking(fd))
+		return 0;
+	n = real.send(fd, data, len, flags);
+	return n > 0 ? (size_t)n : 0;
+}
+
+bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, size_t len, int flags,
+			 ssize_t *n)
+{
+	size_t done = 0, some;
+	struct visit v;
+
+	if ((flags & ~MSG_NOSIGNAL) || !hook_may_read(data) || !may_wait(socket, fd) ||
+	    !arrive(&v, socket, fd))
+		return false;
+	bool here = visit(&v);
+	int error = 0;
+	while (here && done < len) {
+		enum fast_result result = fast_lane_send(v.downstream, fd, (const char *)data + done,
+							 len - done, &some);
+
+		if (result == FAST_DONE)
+			done += some;
+		else if (result == FAST_WAIT)
+			error = wait_or_not(&v, fd, flags, true);
+		here = v.downstream != NULL;
+		if (result == FAST_KERNEL || error)
+			break;
+	}
+	if (here)
+		bridge_leave(&v.signals);
+	if (done && !error) {
+		done += send_rest(fd, (const char *)data + done, len - done, flags);
+		error = 0;
+	}
+	guard_leave(&v.guard, done ? 0 : error);
+	*n = done ? (ssize_t)done : -1;
+	return done || error;
+}
+
+bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size_t room, int flags,
+			    ssize_t *n)
+{
+	enum fast_result result = FAST_KERNEL;
+	size_t some = 0;
+	struct visit v;
+	int error = 0;
+
+	if (!hook_may_read(data) || !arrive(&v, socket, fd))
+		return false;
+	bool here = visit(&v);
+	if (here && (flags & ~(MSG_NOSIGNAL | MSG_DONTWAIT)))
+		fast_lane_give_up(v.downstream);
+	while (here) {
+		result = fast_lane_receive(v.downstream, data, room, &some);
+		if (result != FAST_WAIT)
+			break;
+		error = wait_or_not(&v, fd, flags, false);
+		here = v.downstream != NULL;
+		if (error == EINTR || error == EAGAIN)
+			break;
+		error = 0; /* what else there is, the exchange has to hear of */
+	}
+	if (here)
+		bridge_leave(&v.signals);
+	guard_leave(&v.guard, error);
+	*n = error ? -1 : (ssize_t)some;
+	return error || (here && result == FAST_DONE);
+}
+
+void fast_leave_slow_path(struct mesh_socket *socket, int fd, bool break_off)
+{
+	struct visit v;
+
+	if (!arrive(&v, socket, fd))
+		return;
+	if (visit(&v)) {
+		if (break_off)
+			fast_lane_break_off(v.downstream);
+		else
+			fast_lane_give_up(v.downstream);
+		bridge_leave(&v.signals);
+	}
+	guard_leave(&v.guard, 0);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hooks' side of the fast lane (bridge/fast_lane.h): which calls may take it, and how a thread of the
+ * program's waits there. So far blocking sockets do; what others send goes by the kernel.
+ *
+ * Threads: any. errno as the call that is stood for leaves it.
+ */
+#ifndef SHIM_FAST_H
+#define SHIM_FAST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "shim/sockets.h"
+#include "shim/thread.h"
+
+bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, size_t len, int flags,
+			 ssize_t *n);
+bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size_t room, int flags,
+			    ssize_t *n);
+void fast_leave_slow_path(struct mesh_socket *socket, int fd, bool break_off);
+
+/* send(2). Returns true with its result in *n, or false: it is to be called. */
+static inline bool fast_send(int fd, const void *data, size_t len, int flags, ssize_t *n)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	return socket && !thread_is_ours && fast_send_slow_path(socket, fd, data, len, flags, n);
+}
+
+/* recv(2), likewise. */
+static inline bool fast_receive(int fd, void *data, size_t room, int flags, ssize_t *n)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	return socket && !thread_is_ours && fast_receive_slow_path(socket, fd, data, room, flags, n);
+}
+
+/* After a shutdown(2) of the receiving side. */
+static inline void fast_break_off(int fd)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	if (socket && !thread_is_ours)
+		fast_leave_slow_path(socket, fd, true);
+}
+
+/* Before any other call that receives. */
+static inline void fast_give_up(int fd)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	if (socket && !thread_is_ours)
+		fast_leave_slow_path(socket, fd, false);
+}
+
+#endif

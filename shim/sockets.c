@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/sockets.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+_Atomic(struct mesh_socket *) sockets_table;
+
+uint64_t socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
+static struct mesh_socket *table_get(void)
+{
+	struct mesh_socket *table = atomic_load(&sockets_table), *none = NULL;
+	size_t size = SOCKETS_MAX * sizeof(*table);
+
+	if (table)
+		return table;
+	table = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (table == MAP_FAILED)
+		return NULL;
+	if (madvise(table, size, MADV_WIPEONFORK) == 0 &&
+	    atomic_compare_exchange_strong(&sockets_table, &none, table))
+		return table;
+	munmap(table, size);
+	return atomic_load(&sockets_table);
+}
+
+uint64_t sockets_enter(int fd)
+{
+	struct mesh_socket *table = table_get();
+	uint64_t cookie = table && (unsigned)fd < SOCKETS_MAX ? socket_cookie(fd) : 0;
+
+	if (!cookie)
+		return 0;
+	atomic_store(&table[fd].cookie, 0);
+	atomic_store(&table[fd].downstream, NULL);
+	atomic_store(&table[fd].in_epoll, false);
+	atomic_store(&table[fd].upstream, 0);
+	atomic_store(&table[fd].holds, false);
+	atomic_store(&table[fd].polling, 0);
+	atomic_store(&table[fd].cookie, cookie);
+	return cookie;
+}
+
+void sockets_leave(int fd)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	if (socket)
+		atomic_store(&socket->cookie, 0);
+}
