@@ -112,6 +112,7 @@ class Test:
             new['LD_PRELOAD'] = ':'.join(filter(None, [self.sanitizer(), str(self.shim)]))
         if rules is not None:
             new['MESHSHIM_RULES'] = str(rules)
+            new['MESHSHIM_FAST_LANE'] = os.environ.get('MESHSHIM_FAST_LANE')
         new.update(env or {})
         return {key: value for key, value in new.items() if value is not None}
 

@@ -37,6 +37,8 @@ def followed(t, env, rules, **more):
     """`env` as a followed child sees it."""
     new = dict(env)
     new['LD_PRELOAD'] = ':'.join(filter(None, [env.get('LD_PRELOAD'), str(t.shim)]))
+    for name in {'MESHSHIM_FAST_LANE'} & set(t.environment(rules)):
+        new[name] = t.environment(rules)[name]
     return {'MESHSHIM_RULES': str(rules), 'MESHSHIM_FOLLOW': '1', **more, **new}
 
 

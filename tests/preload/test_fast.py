@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fast lane: whatever a program does with a blocking socket, it sees what it sees without it."""
+
+import pathlib
+import re
+import time
+import zlib
+
+import harness
+import mesh
+import scripted
+
+FAST = {'MESHSHIM_FAST_LANE': '1'}
+SLOW = {'MESHSHIM_FAST_LANE': '0'}
+PATTERN = bytes(range(251))
+
+
+def chunked(stream):
+    """A chunked body."""
+    body = b''
+    while True:
+        while b'\r\n' not in stream.data:
+            if not stream.more():
+                return body
+        size, _, stream.data = stream.data.partition(b'\r\n')
+        size = int(size, 16)
+        while len(stream.data) < size + 2 and stream.more():
+            pass
+        body += stream.data[:size]
+        stream.data = stream.data[size + 2:]
+        if not size:
+            return body
+
+
+def request(stream):
+    """(method, path, body), or None."""
+    head = stream.head()
+    if head is None:
+        return None
+    method, path, _ = head.split(' ', 2)
+    coded = re.search(r'(?i)\r\ntransfer-encoding: *chunked', head)
+    return method, path, chunked(stream) if coded else stream.body(head)
+
+
+def answer(body, extra=''):
+    return f'HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{extra}\r\n'.encode() + body
+
+
+def echo(stream):
+    """What fast.h says."""
+    while asked := request(stream):
+        method, path, body = asked
+        _, what, arg = path.split('/', 2)
+        if what in ('size', 'chunked'):
+            size = int(arg)
+            data = (PATTERN * (size // 251 + 1))[:size]
+            if what == 'size':
+                stream.send(answer(data))
+                continue
+            stream.send(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+            for at in range(0, size, 70001):
+                part = data[at:at + 70001]
+                stream.send(b'%x\r\n%s\r\n' % (len(part), part))
+            stream.send(b'0\r\n\r\n')
+            continue
+        if what == 'wait':
+            time.sleep(int(arg) / 1000)
+        stream.send(answer(b'%s %s %d %08x\n' % (method.encode(), path.encode(), len(body),
+                                                 zlib.adler32(body))))
+
+
+def origin_and_rules(t, script=echo, **options):
+    server = scripted.Scripted(t, script, 'host')
+    return server, t.rules(mesh.unchanged(server.port, t.pki.cert('ca'), **options))
+
+
+def guest(t, mode, *args, program='fast', env=FAST, script=echo):
+    """Run one of a guest's modes. Returns what it says."""
+    server, rules = origin_and_rules(t, script)
+    out = t.succeed([t.guest(program), mode, 'webserver', '80', *args], rules=rules, env=env)
+    t.equal(server.errors, [], 'what the origin failed of')
+    return out.strip()
+
+
+@harness.test()
+def taken(t):
+    """The bridge's thread sleeps while requests are made; without the fast lane it cannot."""
+    t.check(int(guest(t, 'taken')) < 50, 'the bridge had part in it')
+    # Where all is slow, it has several things to do when it wakes.
+    without = int(guest(t, 'taken', env=SLOW))
+    t.check(without >= (60 if t.san else 200), 'the bridge had no part in it')
+
+
+@harness.test(timeout=90)
+def mix(t):
+    """Pieces of requests by all ways of sending, answers by all ways of receiving."""
+    guest(t, 'mix', '2000')
+
+
+@harness.test(cases=['0', '1', '2', '3', '4', '5'])
+def reuse_upstream(t, when):
+    """A number of an upstream socket that the program closes past the hooks, and uses itself."""
+    guest(t, 'reuse-upstream', when)
+
+
+SINGLE = ('reuse-own', 'stdio', 'fork', 'vfork', 'polls', 'nonblocking', 'dup')
+
+
+@harness.test(timeout=60, cases=SINGLE)
+def ways(t, mode):
+    guest(t, mode)
+
+
+@harness.test(timeout=120, cases=['1', '100', '4096', '65536', '1000000'])
+def bodies(t, room):
+    """5 MB both ways, every byte looked at."""
+    guest(t, 'bodies', room)
+
+
+WAITS = ('shutdown-both', 'shutdown-copy', 'shutdown-bare', 'shutdown-write', 'signals', 'timeouts',
+         'cancel', 'jumps', 'threads', 'duplex', 'shared')
+
+
+@harness.test(timeout=40, cases=WAITS)
+def waits(t, mode):
+    guest(t, mode, program='fast_waits')
+
+
+# Requests one after the other over one connection that may wait as long as it likes, each "METHOD:PATH". Of
+# each the status and the body, or what went wrong; then a new connection is made.
+CLIENT = '''
+import http.client, sys, time
+c = http.client.HTTPConnection("webserver")
+for word in sys.argv[1:]:
+    method, path = word.split(":")
+    if path == "/pause":
+        time.sleep(0.3)
+        continue
+    try:
+        c.request(method, path, body=b"body" * 1000 if method == "POST" else None)
+        r = c.getresponse()
+        print(word, r.status, r.getheader("location"), r.read()[:60])
+    except (http.client.HTTPException, OSError) as error:
+        print(word, type(error).__name__, getattr(error, "partial", b"")[:60])
+        c.close()
+'''
+
+
+def moody(t):
+    """An origin whose mood is in the path. Counted are those requests that are to fail at first."""
+    counts = {}
+
+    def serve(stream):
+        while asked := request(stream):
+            method, path, body = asked
+            n = counts[path] = counts.get(path, 0) + 1
+            kind = path.split('/')[1]
+            text = b'%s %d\n' % (path.encode(), len(body))
+            if kind == 'slow':
+                time.sleep(0.4)
+            if kind == 'dies':
+                stream.send(answer(b'x' * 1000)[:600])
+                return stream.end('close')
+            if kind == 'resets' and n == 1:
+                return stream.end('reset')
+            if kind == 'busy' and n <= 2:
+                stream.send(b'HTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\nno\n')
+                continue
+            if kind == 'open':
+                stream.send(b'HTTP/1.1 200 OK\r\n\r\nto the end')
+                return stream.end('notify')
+            if kind == 'empty':
+                stream.send(b'HTTP/1.1 204 No Content\r\n\r\n')
+                continue
+            whole = answer(text, 'Connection: close\r\n' if kind == 'closes' else '')
+            stream.send(whole[:-len(text)] if method == 'HEAD' else whole)
+            if kind in ('closes', 'idle'):
+                return stream.end('notify' if n % 2 else 'close')
+    return scripted.Scripted(t, serve, 'host')
+
+
+def moody_rules(t, server, route):
+    virtual = f'''
+    {{ name = "webserver"; hosts = [ "webserver" ]; http = (
+        {{ {route} rewrite = {{ authority = "{mesh.HOST}"; }};
+           route = ( {{ destination = {{ host = "{mesh.HOST}"; port = {{ number = 443; }}; }}; }} ); }} ); }}'''
+    return t.rules(mesh.rule_set([mesh.service(server.port)], [virtual],
+                                 [mesh.destination(t.pki.cert('ca'))]))
+
+
+OK = ['GET:/ok'] * 3
+DELAY = 'fault = { delay = { fixedDelay = "100ms"; percentage = { value = 100.0; }; }; };'
+ABORT = 'fault = { abort = { httpStatus = 418; percentage = { value = 100.0; }; }; };'
+SAME = {
+    'idle-close': ('', OK + ['GET:/idle', 'GET:/pause', 'GET:/ok', 'POST:/idle', 'GET:/pause', 'POST:/ok',
+                             'GET:/idle', 'GET:/ok', 'POST:/idle', 'GET:/ok']),
+    'closes': ('', OK + ['GET:/closes', 'GET:/ok', 'POST:/closes', 'POST:/ok', 'GET:/ok']),
+    'dies': ('', OK + ['GET:/dies', 'GET:/ok', 'POST:/dies', 'GET:/ok', 'GET:/ok']),
+    'resets': ('', OK + ['GET:/resets/1', 'GET:/ok', 'POST:/resets/2', 'GET:/ok', 'GET:/ok']),
+    'odd-answers': ('', OK + ['GET:/open', 'GET:/ok', 'GET:/ok', 'GET:/empty', 'HEAD:/ok', 'HEAD:/empty',
+                              'GET:/ok']),
+    'retries': ('retries = { attempts = 3; retryOn = "5xx"; };',
+                OK + ['GET:/busy/1', 'GET:/ok', 'POST:/busy/2', 'GET:/ok', 'GET:/ok']),
+    'timeout': ('timeout = "150ms";', OK + ['GET:/slow', 'GET:/ok', 'POST:/slow', 'GET:/ok', 'GET:/ok']),
+    'try-timeout': ('retries = { attempts = 2; perTryTimeout = "150ms"; };',
+                    OK + ['GET:/slow', 'GET:/ok', 'GET:/ok', 'GET:/ok']),
+    'delay': (DELAY, OK + ['POST:/ok']),
+    'abort': (ABORT, OK + ['POST:/ok']),
+    'mirror': (f'mirror = {{ host = "{mesh.HOST}"; port = {{ number = 443; }}; }};',
+               OK + ['POST:/ok', 'GET:/closes', 'GET:/ok', 'GET:/ok']),
+}
+
+
+@harness.test(timeout=60, cases=SAME)
+def same(t, case):
+    """What an origin or the rules do in between: the same answers as without the fast lane."""
+    route, words = SAME[case]
+    seen = []
+    for env in (SLOW, FAST):
+        server = moody(t)
+        rules = moody_rules(t, server, route)
+        out = t.run([harness.PYTHON, '-c', CLIENT, *words], rules=rules, env=env)
+        t.equal(out.status, 0, 'exit status')
+        seen.append((out.out.splitlines(), sorted(set(server.errors))))
+    t.equal(seen[1], seen[0], 'answers')
+
+
+LOCAL = ('match = ( { uri = { prefix = "/redirected"; }; } ); redirect = { uri = "/there"; }; },\n'
+         '{ match = ( { uri = { prefix = "/direct"; }; } ); '
+         'directResponse = { status = 203; body = { string = "direct"; }; }; }, {')
+
+
+@harness.test()
+def local_answers(t):
+    """Redirects and direct responses among requests that go out."""
+    words = OK + ['GET:/redirected', 'GET:/ok', 'GET:/direct', 'GET:/direct', 'POST:/direct', 'POST:/redirected',
+                  'GET:/ok', 'GET:/ok']
+    seen = []
+    for env in (SLOW, FAST):
+        rules = moody_rules(t, moody(t), LOCAL)
+        seen.append(t.succeed([harness.PYTHON, '-c', CLIENT, *words], rules=rules, env=env))
+    t.equal(seen[1], seen[0], 'answers')
+    t.contains(seen[0], 'GET:/direct 203', 'a direct response')
+    t.contains(seen[0], 'GET:/redirected 301 http://webserver/there', 'a redirect')
+
+
+# Connections and upstream connections come and go. Says what the program's table has in the end, and how
+# many descriptors the bridge's.
+COMINGS = '''
+import http.client, os, socket, sys, threading, time
+sys.path.insert(0, {here!r})
+import faulty
+
+def own():
+    """How many descriptors the program's table has."""
+    return len(os.listdir("/proc/self/fd"))
+
+def talk(n):
+    for _ in range(n):
+        c = http.client.HTTPConnection("webserver")
+        for path in ("/ok", "/closes", "/ok", "/ok", "/idle", "/ok"):
+            c.request("GET", path)
+            c.getresponse().read()
+        c.close()
+
+def step():
+    crowd = [threading.Thread(target=talk, args=(3,)) for _ in range(4)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join()
+
+step()
+step()
+most = max(own() for _ in range(3))
+# Connections in the pool have a number each, as far as it goes: as many as ever were in use at once.
+for _ in range(25):
+    step()
+later = own()
+print("kept" if later <= most + 6 else f"{{most}} descriptors became {{later}}")
+print(faulty.descriptors())
+'''
+
+
+@harness.test(timeout=60)
+def descriptors(t):
+    """Neither table gets fuller."""
+    here = str(pathlib.Path(__file__).resolve().parent)
+    server = moody(t)
+    out = t.succeed([harness.PYTHON, '-c', COMINGS.format(here=here)],
+                    rules=moody_rules(t, server, ''), env=FAST).splitlines()
+    t.equal(out[0], 'kept', 'the program\'s descriptors')
+    t.check(int(out[1]) < 40, f'the bridge has {out[1]} descriptors')
