@@ -11,7 +11,8 @@
 #   make check-cpython   CPython's own tests, with and without the library
 #   make check-threads   the bridge's tests under ThreadSanitizer
 #   make deps-programs   install what programs, leaks, peers and cpython need
-#   make bench           what rule sets cost, and the library where it is not needed
+#   make bench           what it costs, against direct HTTPS; ROUNDS=5 MS=600
+#   make bench-peers     against nginx, haproxy and stunnel, too; writes tests/bench/README.md
 #   make install         PREFIX (/usr/local), DESTDIR, LIBDIR, BINDIR, MANDIR
 #   make uninstall       remove what install put there
 #   make clean           remove build/
@@ -149,8 +150,13 @@ $(oracle): tests/re2/oracle.cc $(wildcard tests/re2/*.def) $(B)/librules.a
 	$(call say,CXX,$@) $(CXX) -std=c++17 -O2 -g -I. -Wall -Wextra $(my-ldflags) -o $@ $< $(B)/librules.a \
 	    -lre2 -lpcre2-8 $(LDLIBS)
 
-$(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/librules.a
+$(B)/tests/bench/bench_%: $(B)/tests/bench/bench_%.o $(B)/librules.a
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -lconfig -lpcre2-8 $(LDLIBS)
+
+# The load client, with the very OpenSSL that the library has inside.
+$(B)/tests/bench/client: $(call obj,$(filter tests/bench/client%,$(bench-src)))
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lssl -lcrypto \
+	    -Wl,-Bdynamic $(LDLIBS)
 
 $(B)/llhttp/%.o: $(LLHTTP)/%.c $(B)/.flags
 	@mkdir -p $(@D)
@@ -180,7 +186,7 @@ with-deps := $(if $(shell command -v apt-get),deps)
 check: $(with-deps)
 	+@$(MAKE) --no-print-directory check-all
 
-check-all: check-headers check-unit check-rules check-import check-re2 check-exports check-layers check-preload check-install
+check-all: check-headers check-unit check-rules check-import check-re2 check-exports check-layers check-preload check-bench check-install
 
 check-unit: $(unit)
 	$(call say,TEST,unit) $(unit)
@@ -234,9 +240,21 @@ $(liar): tests/cpython/liar.c
 check-cpython: all $(liar)
 	$(if $(SAN),@echo "  SKIP  cpython: Python does not bear a sanitizer's runtime",$(call say,TEST,cpython) tests/cpython/run.py $(B))
 
-bench: $(B)/tests/bench/bench_rules $(B)/tests/bench/bench_cost $(so)
-	$(Q)$(B)/tests/bench/bench_rules
-	$(Q)$(B)/tests/bench/bench_cost $(so)
+# ROUNDS runs of MS milliseconds of everything. The smoke test runs once through what needs no peers.
+ROUNDS  ?= 5
+MS      ?= 600
+benches := $(addprefix $(B)/tests/bench/,bench_cost bench_rules client)
+bench: $(benches) $(so)
+	$(Q)tests/bench/run.py --rounds $(ROUNDS) --ms $(MS) $(B)
+
+bench-peers: $(if $(with-deps),deps-bench)
+	+@$(MAKE) --no-print-directory bench-readme
+bench-readme: $(benches) $(so)
+	$(Q)tests/bench/run.py --rounds $(ROUNDS) --ms $(MS) --peers \
+	    --readme tests/bench/README.md --plot tests/bench/ratios.svg $(B)
+
+check-bench: $(benches) $(so)
+	$(call say,TEST,bench) tests/bench/run.py --smoke $(B)
 
 # Every header compiles alone.
 check-headers: $(patsubst %,$(B)/%.hdr,$(wildcard rules/*.h shim/*.h shim/bridge/*.h))
@@ -296,6 +314,9 @@ programs   += apache2-bin postgresql-15 postgresql-client-15 python3-websockets 
 # Python's own tests, for check-cpython.
 programs   += libpython3.11-testsuite
 
+# The peers of bench-peers, programs to measure, and what draws the plot.
+bench-deps := apache2-utils gnuplot-nox haproxy python3-requests stunnel4 wrk
+
 build/busybox-static: | deps-programs-installed
 	@mkdir -p $(@D); dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && cd $$dir && \
 	sudo=; test "$$(id -u)" = 0 || sudo=sudo; $$sudo apt-get update -qq && \
@@ -306,7 +327,8 @@ build/busybox-static: | deps-programs-installed
 deps: packages := $(deps-build) $(deps-test)
 deps-programs: build/busybox-static
 deps-programs-installed: packages := $(deps-build) $(deps-test) $(programs)
-deps deps-programs-installed:
+deps-bench: packages := $(deps-build) $(deps-test) $(bench-deps)
+deps deps-bench deps-programs-installed:
 	@missing=$$(for p in $(packages); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	test -n "$$missing" || exit 0; \
@@ -340,7 +362,7 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,25s/^# \{0,1\}//p' Makefile
+	@sed -n '3,26s/^# \{0,1\}//p' Makefile
 
-.PHONY: all bench check check-all check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
-    check-layers check-install check-leaks check-peers check-suites check-threads check-programs check-cpython demo deps deps-programs deps-programs-installed install uninstall clean help FORCE
+.PHONY: all bench bench-peers bench-readme check check-all check-bench check-unit check-rules check-import check-re2 check-preload check-preload-long check-long check-headers check-exports \
+    check-layers check-install check-leaks check-peers check-suites check-threads check-programs check-cpython demo deps deps-bench deps-programs deps-programs-installed install uninstall clean help FORCE

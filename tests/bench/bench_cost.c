@@ -7,13 +7,18 @@
  *   process start   posix_spawn(3) of true(1) until it is gone
  *   connect         to an address that is no registry host's, where nobody listens
  *   getaddrinfo     of a name that is no registry host's, and is found in /etc/hosts
+ *   send ... poll   on descriptors that are none of the library's, calls that come back at once
+ *   ..., bridge on  the same with the bridge running: its thread makes the process one of several
+ *                   threads, and libc itself does more in each call then
  *   memory          of a process: at its start, when rules have been read, when the bridge runs
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <poll.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -93,6 +98,75 @@ static void one_lookup(const char *name)
 	freeaddrinfo(found);
 }
 
+static int pair_end(void)
+{
+	static int ends[2] = {-1, -1};
+
+	if (ends[0] < 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		fail("socketpair");
+	return ends[0];
+}
+
+static int device(const char *path)
+{
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd;
+}
+
+static void one_send(const char *unused)
+{
+	(void)unused;
+	if (send(-1, "x", 1, 0) >= 0)
+		fail("send");
+}
+
+static void one_recv(const char *unused)
+{
+	char byte;
+
+	(void)unused;
+	if (recv(pair_end(), &byte, 1, MSG_DONTWAIT) >= 0)
+		fail("recv");
+}
+
+static void one_write(const char *unused)
+{
+	(void)unused;
+	if (write(device("/dev/null"), "x", 1) != 1)
+		fail("write");
+}
+
+static void one_read(const char *unused)
+{
+	char byte;
+
+	(void)unused;
+	if (read(device("/dev/zero"), &byte, 1) != 1)
+		fail("read");
+}
+
+static void one_poll(const char *unused)
+{
+	struct pollfd fd = {.fd = pair_end(), .events = POLLIN};
+
+	(void)unused;
+	if (poll(&fd, 1, 0) != 0)
+		fail("poll");
+}
+
+static const struct call {
+	const char *name;
+	void (*once)(const char *);
+} calls[] = {
+    {"connect", one_connect}, {"lookup", one_lookup}, {"send", one_send}, {"recv", one_recv},
+    {"write", one_write},     {"read", one_read},     {"poll", one_poll},
+};
+#define CALLS	   (sizeof(calls) / sizeof(calls[0]))
+#define FIRST_DATA 2 /* of calls: from here on those of the data path */
+
 /* The median of what one call takes, in ns. */
 static void measure_calls(void (*call)(const char *), const char *argument)
 {
@@ -127,29 +201,37 @@ static void print_memory(void)
 	printf("%lu %lu\n", rss, own);
 }
 
+/* Connect to a registry host: the bridge runs from then on. */
+static void start_bridge(void)
+{
+	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (getaddrinfo("webserver", "80", &hints, &found) != 0 ||
+	    connect(fd, found->ai_addr, found->ai_addrlen) < 0)
+		fail("the bridge");
+}
+
 static void measure_memory(const char *stage)
 {
 	if (strcmp(stage, "rules") == 0)
 		one_lookup("localhost");
-	if (strcmp(stage, "bridge") == 0) {
-		struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
-		int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-		if (getaddrinfo("webserver", "80", &hints, &found) != 0 ||
-		    connect(fd, found->ai_addr, found->ai_addrlen) < 0)
-			fail("the bridge");
-	}
+	if (strcmp(stage, "bridge") == 0)
+		start_bridge();
 	print_memory();
 }
 
 static int run_child(const char *what, const char *argument)
 {
-	if (strcmp(what, "connect") == 0)
-		measure_calls(one_connect, argument);
-	else if (strcmp(what, "lookup") == 0)
-		measure_calls(one_lookup, argument);
-	else
+	if (strcmp(what, "memory") == 0) {
 		measure_memory(argument);
+		return 0;
+	}
+	if (strcmp(argument, "bridge") == 0 && getenv("LD_PRELOAD"))
+		start_bridge();
+	for (size_t i = 0; i < CALLS; i++)
+		if (strcmp(what, calls[i].name) == 0)
+			measure_calls(calls[i].once, argument);
 	return 0;
 }
 
@@ -167,7 +249,8 @@ static pid_t spawn(const char *path, const char *const argv[], int with, int out
 	posix_spawn_file_actions_init(&actions);
 	if (out >= 0)
 		posix_spawn_file_actions_adddup2(&actions, out, 1);
-	errno = posix_spawn(&pid, path, &actions, NULL, (char *const *)argv, with ? preloaded : plain);
+	errno =
+	    posix_spawn(&pid, path, &actions, NULL, (char *const *)argv, with ? preloaded : plain);
 	posix_spawn_file_actions_destroy(&actions);
 	if (errno)
 		fail(path);
@@ -212,7 +295,7 @@ static void report(const char *what, double *without, double *with, size_t n, do
 
 	for (size_t i = 0; i < n; i++)
 		more[i] = with[i] - without[i];
-	printf("%-14s %10.2f %10.2f %10.2f  %s\n", what, median(without, n) / unit,
+	printf("%-18s %10.2f %10.2f %10.2f  %s\n", what, median(without, n) / unit,
 	       median(with, n) / unit, median(more, n) / unit, name);
 }
 
@@ -231,14 +314,27 @@ static void bench_start(void)
 	report("process start", times[0], times[1], STARTS, 1e6, "ms");
 }
 
-static void bench_calls(const char *title, const char *what, const char *argument)
+static void bench_calls(const char *title, const char *what, const char *argument, double unit,
+			const char *name)
 {
 	double times[2][ROUNDS], none;
 
 	for (int i = 0; i < ROUNDS; i++)
 		for (int with = 0; with < 2; with++)
 			run(what, argument, with, &times[with][i], &none);
-	report(title, times[0], times[1], ROUNDS, 1e3, "us");
+	report(title, times[0], times[1], ROUNDS, unit, name);
+}
+
+static void bench_data(void)
+{
+	char title[32];
+
+	for (size_t i = FIRST_DATA; i < CALLS; i++)
+		bench_calls(calls[i].name, calls[i].name, "alone", 1, "ns");
+	for (size_t i = FIRST_DATA; i < CALLS; i++) {
+		snprintf(title, sizeof(title), "%s, bridge on", calls[i].name);
+		bench_calls(title, calls[i].name, "bridge", 1, "ns");
+	}
 }
 
 static void bench_memory(void)
@@ -314,15 +410,16 @@ int main(int argc, char **argv)
 	if (fd < 0 || write(fd, rules, sizeof(rules) - 1) != sizeof(rules) - 1)
 		fail(rules_path);
 	close(fd);
-	printf("not needed        without       with       more\n");
+	printf("not needed            without       with       more\n");
 	fflush(stdout);
 	stay_here();
 	bench_start();
 	if (find_address(address))
-		bench_calls("connect", "connect", address);
+		bench_calls("connect", "connect", address, 1e3, "us");
 	else
 		printf("connect: this machine has no address to connect to\n");
-	bench_calls("getaddrinfo", "lookup", "localhost");
+	bench_calls("getaddrinfo", "lookup", "localhost", 1e3, "us");
+	bench_data();
 	bench_memory();
 	unlink(rules_path);
 	return 0;

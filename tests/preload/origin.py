@@ -37,10 +37,12 @@ class Nginx:
     The sockets are made here and inherited by nginx (its way of replacing a running binary), so
     that no port can be lost between choosing and listening, and connections wait from the start.
     (With `master_process off` nginx does not survive that.)
-    `locations` is put into both servers, `tls` into the TLS one, which speaks `protocols`.
+    `locations` is put into both servers, `tls` into the TLS one, which speaks `protocols`, `http`
+    beside them.
     """
 
-    def __init__(self, t, cert='host', locations=None, tls='', protocols='TLSv1.2 TLSv1.3'):
+    def __init__(self, t, cert='host', locations=None, tls='', protocols='TLSv1.2 TLSv1.3',
+                 http=''):
         self.t = t
         t.n_files += 1
         self.prefix = t.dir / f'nginx{t.n_files}'
@@ -69,6 +71,7 @@ class Nginx:
                 access_log access.log line;
                 client_max_body_size 0;
                 server_tokens off;
+                {http}
                 server {{
                     listen 127.0.0.1:{self.plain_port};
                     root html;
