@@ -49,7 +49,7 @@ static int next_protected(unsigned first, unsigned last)
 int hook_close(int fd)
 {
 	if (!is_protected(fd)) {
-		if (sockets_find(fd) && !thread_is_ours && process_check() == PROCESS_OWNER)
+		if (sockets_know(fd) && !thread_is_ours && process_check() == PROCESS_OWNER)
 			sockets_leave(fd);
 		return real.close(fd);
 	}

@@ -18,7 +18,7 @@
 
 #define FEW 64
 
-#define NEVER (-1)
+#define DATA (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)
 
 /* What the program waits for, and behind it the upstream sockets. */
 struct wait {
@@ -78,7 +78,7 @@ static void add_upstream(struct wait *w, nfds_t i, nfds_t most)
 	struct mesh_socket *socket = sockets_find(w->fds[i].fd);
 	int upstream = socket ? atomic_load(&socket->upstream) : 0;
 
-	if (!upstream || w->all == most)
+	if (!upstream || w->all == most || !(w->fds[i].events & DATA))
 		return;
 	atomic_fetch_add(&socket->polling, 1);
 	if (atomic_load(&socket->holds) && (w->fds[i].events & POLLIN))
@@ -86,7 +86,7 @@ static void add_upstream(struct wait *w, nfds_t i, nfds_t most)
 	w->sockets[w->all] = socket;
 	w->owners[w->all] = i;
 	w->fds[w->all++] = (struct pollfd){
-	    .fd = upstream, .events = w->fds[i].events & (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)};
+	    .fd = upstream, .events = w->fds[i].events & DATA};
 	w->fds[i].events &= (short)~(POLLOUT | POLLWRNORM);
 }
 
@@ -114,10 +114,10 @@ static int conclude(struct wait *w, struct pollfd *fds)
 
 		if (atomic_load(&w->sockets[i]->holds))
 			seen |= POLLIN | POLLRDNORM;
-		/* An end or an error of that socket is something to be read of on this one. */
-		if (seen & (POLLHUP | POLLERR))
-			seen |= POLLIN | POLLRDNORM;
-		own->revents |= seen & wanted & (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
+		/* What became of that socket is to be learnt by sending or receiving on this one. */
+		if (seen & (POLLHUP | POLLERR | POLLNVAL))
+			seen |= DATA;
+		own->revents |= seen & wanted & DATA;
 	}
 	for (nfds_t i = 0; i < w->n; i++)
 		ready += fds[i].revents != 0;
@@ -343,10 +343,9 @@ EXPORT(pselect)
 
 int hook_epoll_ctl(int set, int op, int fd, struct epoll_event *event)
 {
-	struct mesh_socket *socket = sockets_find(fd);
-
-	if (socket && !thread_is_ours && op != EPOLL_CTL_DEL) {
-		atomic_store(&socket->in_epoll, true);
+	/* It may be connected later. */
+	if (op != EPOLL_CTL_DEL && mesh_fast_lane() && !thread_is_ours) {
+		sockets_note_epoll(fd);
 		fast_give_up(fd);
 	}
 	return real.epoll_ctl(set, op, fd, event);

@@ -41,7 +41,6 @@ uint64_t sockets_enter(int fd)
 		return 0;
 	atomic_store(&table[fd].cookie, 0);
 	atomic_store(&table[fd].downstream, NULL);
-	atomic_store(&table[fd].in_epoll, false);
 	atomic_store(&table[fd].upstream, 0);
 	atomic_store(&table[fd].holds, false);
 	atomic_store(&table[fd].polling, 0);
@@ -49,10 +48,22 @@ uint64_t sockets_enter(int fd)
 	return cookie;
 }
 
+void sockets_note_epoll(int fd)
+{
+	struct mesh_socket *table = table_get();
+
+	if (table && (unsigned)fd < SOCKETS_MAX)
+		atomic_store(&table[fd].in_epoll, true);
+}
+
 void sockets_leave(int fd)
 {
-	struct mesh_socket *socket = sockets_find(fd);
+	struct mesh_socket *table = atomic_load(&sockets_table);
 
-	if (socket)
-		atomic_store(&socket->cookie, 0);
+	if (!table || (unsigned)fd >= SOCKETS_MAX)
+		return;
+	if (atomic_load(&table[fd].cookie))
+		atomic_store(&table[fd].cookie, 0);
+	if (atomic_load(&table[fd].in_epoll))
+		atomic_store(&table[fd].in_epoll, false);
 }

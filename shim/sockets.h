@@ -22,7 +22,8 @@ struct mesh_socket {
 	_Atomic uint64_t cookie; /* SO_COOKIE; 0: no entry */
 	_Atomic(struct downstream *) downstream; /* who serves it, to be used under the bridge's lock;
 						    NULL: nobody so far */
-	atomic_bool in_epoll; /* it was put into an epoll set, by whose events its program goes */
+	atomic_bool in_epoll; /* the number was put into an epoll set, by whose events its program goes;
+				 of all numbers, entered or not */
 	/* For those who poll, without a lock: */
 	_Atomic int upstream; /* a request is under way in the fast lane: the number of its upstream
 				 socket; else 0 */
@@ -43,12 +44,25 @@ static inline struct mesh_socket *sockets_find(int fd)
 	return &table[fd];
 }
 
+/* Whether there is anything that sockets_leave() would forget. */
+static inline bool sockets_know(int fd)
+{
+	struct mesh_socket *table = atomic_load_explicit(&sockets_table, memory_order_acquire);
+
+	return table && (unsigned)fd < SOCKETS_MAX &&
+	       (atomic_load_explicit(&table[fd].cookie, memory_order_relaxed) ||
+		atomic_load_explicit(&table[fd].in_epoll, memory_order_relaxed));
+}
+
 /* A number that no other socket has as long as the machine runs; 0: it cannot be had. errno is not
  * preserved. */
 uint64_t socket_cookie(int fd);
 
 /* Enter a socket that was just connected. Returns its cookie, or 0: it has no entry. */
 uint64_t sockets_enter(int fd);
+
+/* The number, of whatever it may be, is put into an epoll set. Remembered until it is closed. */
+void sockets_note_epoll(int fd);
 
 /* The number is being closed, or turned out to be another socket's. */
 void sockets_leave(int fd);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fast lane: whatever a program does with a blocking socket, it sees what it sees without it."""
+"""The fast lane: whatever a program does with a socket, it sees what it sees without it."""
 
 import pathlib
 import re
@@ -291,3 +291,95 @@ def descriptors(t):
                     rules=moody_rules(t, server, ''), env=FAST).splitlines()
     t.equal(out[0], 'kept', 'the program\'s descriptors')
     t.check(int(out[1]) < 40, f'the bridge has {out[1]} descriptors')
+
+
+# Requests with a socket that never waits, by what its program waits with. Says how often the bridge's
+# thread was at work.
+POLLING = '''
+import os, select, selectors, socket, sys
+
+def switches():
+    for task in os.listdir('/proc/self/task'):
+        status = open(f'/proc/self/task/{task}/status').read()
+        if status.startswith('Name:\\tmeshshim\\n'):
+            return int(status.split('voluntary_ctxt_switches:')[1].split()[0])
+    return 0
+
+def by_poll(s, event):
+    p = select.poll()
+    p.register(s, select.POLLIN if event == 'in' else select.POLLOUT)
+    assert p.poll(20000), 'nothing in time'
+
+def by_select(s, event):
+    sets = ([s], []) if event == 'in' else ([], [s])
+    assert any(select.select(*sets, [], 20)), 'nothing in time'
+
+epoll = selectors.EpollSelector()
+def by_epoll(s, event):
+    wanted = selectors.EVENT_READ if event == 'in' else selectors.EVENT_WRITE
+    if s in epoll.get_map():
+        epoll.modify(s, wanted)
+    else:
+        epoll.register(s, wanted)
+    assert epoll.select(20), 'nothing in time'
+
+def by_timeout(s, event):
+    pass
+
+def ask(s, wait, path, body=b'', size=3):
+    s_send = (f'POST {path} HTTP/1.1\\r\\nHost: webserver\\r\\nContent-Length: {len(body)}'
+              '\\r\\n\\r\\n').encode() + body
+    while s_send:
+        try:
+            s_send = s_send[s.send(s_send):]
+        except BlockingIOError:
+            wait(s, 'out')
+    answer = b''
+    while b'\\r\\n\\r\\n' not in answer or len(answer.split(b'\\r\\n\\r\\n', 1)[1]) < size:
+        try:
+            more = s.recv(65536)
+        except BlockingIOError:
+            wait(s, 'in')
+            continue
+        assert more, 'the end came too soon'
+        answer += more
+    return answer.split(b'\\r\\n\\r\\n', 1)[1]
+
+how = sys.argv[1]
+wait = globals()['by_' + how]
+s = socket.create_connection(('webserver', 80), timeout=20)
+if how == 'epoll':
+    by_epoll(s, 'out')
+if how != 'timeout':
+    s.setblocking(False)
+for _ in range(20):
+    ask(s, wait, '/size/3')
+before = switches()
+for _ in range(200):
+    ask(s, wait, '/size/3')
+print(switches() - before)
+body = bytes(range(251)) * 12000
+for _ in range(3):
+    ask(s, wait, '/size/3', body)
+    assert ask(s, wait, '/size/3012000', size=3012000) == body, 'another body'
+p = select.poll()
+p.register(s, 0)
+s.send(b'GET /size/3 HTTP/1.1\\r\\nHost: webserver\\r\\n\\r\\n')
+assert p.poll(50) == [], 'something nobody asked for'
+'''
+
+
+@harness.test(timeout=60, cases=['poll', 'select', 'timeout', 'epoll'])
+def polling(t, how):
+    """An answer in the fast lane wakes who polls for it, and nobody else; epoll keeps to the other."""
+    server, rules = origin_and_rules(t)
+    argv = [harness.PYTHON, '-c', POLLING, how]
+    wakes = {lane: int(t.succeed(argv, rules=rules, env={'MESHSHIM_FAST_LANE': lane}))
+             for lane in '01'}
+    least = 60 if t.san else 200
+    t.check(wakes['0'] >= least, f'without the fast lane, 200 requests woke the bridge {wakes}')
+    if how == 'epoll':
+        t.check(wakes['1'] >= least, f'epoll took the fast lane: {wakes}')
+    else:
+        t.check(wakes['1'] < 50, f'200 requests in the fast lane woke the bridge: {wakes}')
+    server.finish()

@@ -64,6 +64,26 @@ START_TEST(anew)
 }
 END_TEST
 
+/* Put there before it was connected; another file of the same number is not there. */
+START_TEST(epoll_is_remembered)
+{
+	int fd = fresh();
+
+	ck_assert(!sockets_know(fd));
+	sockets_note_epoll(fd);
+	ck_assert(sockets_know(fd));
+	ck_assert_ptr_null(sockets_find(fd));
+	sockets_enter(fd);
+	ck_assert(atomic_load(&sockets_find(fd)->in_epoll));
+	sockets_leave(fd);
+	ck_assert(!sockets_know(fd));
+	sockets_enter(fd);
+	ck_assert(!atomic_load(&sockets_find(fd)->in_epoll));
+	sockets_note_epoll(-1);
+	sockets_note_epoll(SOCKETS_MAX);
+}
+END_TEST
+
 START_TEST(a_child_has_none)
 {
 	int fd = fresh(), status;
@@ -86,6 +106,7 @@ Suite *sockets_suite(void)
 	tcase_add_test(all, enter_find_leave);
 	tcase_add_test(all, what_is_no_socket_is_not_entered);
 	tcase_add_test(all, anew);
+	tcase_add_test(all, epoll_is_remembered);
 	tcase_add_test(all, a_child_has_none);
 	suite_add_tcase(suite, all);
 	return suite;
