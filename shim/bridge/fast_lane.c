@@ -144,7 +144,7 @@ static bool is_ready(int fd, short events)
 }
 
 /* Nobody comes for the answer, or for what is left of the request: the program waits by other means. A
- * thread that waited here would have come in the time from one look to the next. */
+ * thread that waits here comes in the time from one look to the next, or was kept from running. */
 static bool is_stuck(struct downstream *d)
 {
 	const struct connection *connection = upstream_of(d);
@@ -159,7 +159,7 @@ static bool is_stuck(struct downstream *d)
 	d->ripe = !connection || (!d->writers && exchange_has_unsent(d->exchange)) ||
 		  (!polled && !d->writers && exchange_has_unread(d->exchange)) ||
 		  (!polled && is_ready(connection->twin.near, d->writers ? POLLIN | POLLOUT : POLLIN));
-	return d->ripe && (was_ripe || !d->waiting);
+	return d->ripe && was_ripe;
 }
 
 static void look(struct timer *timer)

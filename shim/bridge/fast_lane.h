@@ -9,7 +9,7 @@
  * upstream connection is at hand that program threads can use (twin.h). Else the call is the real one,
  * and the bridge's thread does the rest: the kernel lane. What the program sends or awaits past the hooks
  * is seen by the bridge, which takes the exchange over (fast_lane_come_home()), at worst FAST_LOOK_MS
- * times two late, and then keeps that connection.
+ * times three late, and then keeps that connection.
  *
  * Threads: the loop's owner lock. fast_lane_send() and fast_lane_receive() are for the program's threads,
  * between loop_visit() and loop_leave().
@@ -24,7 +24,7 @@ struct downstream;
 struct downstreams;
 struct loop;
 
-#define FAST_LOOK_MS 20
+#define FAST_LOOK_MS 16
 
 /* Before downstreams_init(), on the thread that starts the bridge, in the program's table. Without it,
  * no connection takes the fast lane. */

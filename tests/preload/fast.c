@@ -5,7 +5,9 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -30,41 +32,40 @@ static struct link *warm(void)
 
 /* ---- taken ------------------------------------------------------------------------------- */
 
-/* How often the bridge's thread has gone to sleep. */
-static long switches(void)
+/* How many bytes the kernel has carried for the program. (<linux/tcp.h> has tcpi_bytes_sent, but cannot stand
+ * beside <netinet/tcp.h>.) */
+static uint64_t carried(int fd)
 {
-	DIR *tasks = opendir("/proc/self/task");
-	char path[300], line[128];
-	long n = -1;
+	char info[256];
+	socklen_t len = sizeof(info);
+	uint64_t bytes;
 
-	for (struct dirent *task; (task = readdir(tasks));) {
-		bool is_bridge = false;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
-		FILE *file = fopen(path, "r");
-		while (file && fgets(line, sizeof(line), file)) {
-			is_bridge = is_bridge || strcmp(line, "Name:\tmeshshim\n") == 0;
-			if (is_bridge)
-				sscanf(line, "voluntary_ctxt_switches: %ld", &n);
-		}
-		if (file)
-			fclose(file);
-	}
-	closedir(tasks);
-	return n;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) < 0 || len < 208)
+		die("TCP_INFO");
+	memcpy(&bytes, info + 200, sizeof(bytes));
+	return bytes;
 }
 
+/* The least of several connections: one whose thread was kept from running for a while leaves the fast
+ * lane. */
 static void taken(void)
 {
-	struct link *link = warm();
+	uint64_t least = UINT64_MAX;
 	char path[64];
-	long before = switches();
 
-	for (int i = 0; i < 200; i++) {
-		snprintf(path, sizeof(path), "/echo/%d", i);
-		trip(link, path);
+	for (int round = 0; round < 10; round++) {
+		struct link *link = warm();
+		uint64_t before = carried(link->fd), bytes;
+
+		for (int i = 0; i < 20; i++) {
+			snprintf(path, sizeof(path), "/echo/%d", i);
+			trip(link, path);
+		}
+		bytes = carried(link->fd) - before;
+		least = bytes < least ? bytes : least;
+		close(link->fd);
 	}
-	printf("%ld\n", switches() - before);
+	printf("%" PRIu64 "\n", least);
 }
 
 /* ---- mix --------------------------------------------------------------------------------- */

@@ -84,11 +84,9 @@ def guest(t, mode, *args, program='fast', env=FAST, script=echo):
 
 @harness.test()
 def taken(t):
-    """The bridge's thread sleeps while requests are made; without the fast lane it cannot."""
-    t.check(int(guest(t, 'taken')) < 50, 'the bridge had part in it')
-    # Where all is slow, it has several things to do when it wakes.
-    without = int(guest(t, 'taken', env=SLOW))
-    t.check(without >= (60 if t.san else 200), 'the bridge had no part in it')
+    """The program's own connection carries nothing; without the fast lane it carries all."""
+    t.equal(guest(t, 'taken'), '0', 'bytes that the kernel carried')
+    t.check(int(guest(t, 'taken', env=SLOW)) > 0, 'the fast lane was taken although it is off')
 
 
 @harness.test(timeout=90)
@@ -293,17 +291,14 @@ def descriptors(t):
     t.check(int(out[1]) < 40, f'the bridge has {out[1]} descriptors')
 
 
-# Requests with a socket that never waits, by what its program waits with. Says how often the bridge's
-# thread was at work.
+# Requests with a socket that never waits, by what its program waits with. Says how many bytes of 20 of them
+# the kernel carried, the least of several times.
 POLLING = '''
-import os, select, selectors, socket, sys
+import select, selectors, socket, struct, sys
 
-def switches():
-    for task in os.listdir('/proc/self/task'):
-        status = open(f'/proc/self/task/{task}/status').read()
-        if status.startswith('Name:\\tmeshshim\\n'):
-            return int(status.split('voluntary_ctxt_switches:')[1].split()[0])
-    return 0
+def carried(s):
+    info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    return struct.unpack_from('Q', info, 200)[0]  # tcpi_bytes_sent
 
 def by_poll(s, event):
     p = select.poll()
@@ -347,17 +342,27 @@ def ask(s, wait, path, body=b'', size=3):
 
 how = sys.argv[1]
 wait = globals()['by_' + how]
-s = socket.create_connection(('webserver', 80), timeout=20)
-if how == 'epoll':
-    by_epoll(s, 'out')
-if how != 'timeout':
-    s.setblocking(False)
-for _ in range(20):
-    ask(s, wait, '/size/3')
-before = switches()
-for _ in range(200):
-    ask(s, wait, '/size/3')
-print(switches() - before)
+
+def connect():
+    s = socket.create_connection(('webserver', 80), timeout=20)
+    if how == 'epoll':
+        by_epoll(s, 'out')
+    if how != 'timeout':
+        s.setblocking(False)
+    return s
+
+def count(s):
+    for _ in range(5):
+        ask(s, wait, '/size/3')
+    before = carried(s)
+    for _ in range(20):
+        ask(s, wait, '/size/3')
+    return carried(s) - before
+
+# One whose thread was kept from running for a while leaves the fast lane.
+connections = [connect() for _ in range(10)]
+print(min(count(s) for s in connections))
+s = connections[0]
 body = bytes(range(251)) * 12000
 for _ in range(3):
     ask(s, wait, '/size/3', body)
@@ -371,15 +376,11 @@ assert p.poll(50) == [], 'something nobody asked for'
 
 @harness.test(timeout=60, cases=['poll', 'select', 'timeout', 'epoll'])
 def polling(t, how):
-    """An answer in the fast lane wakes who polls for it, and nobody else; epoll keeps to the other."""
+    """Who polls takes the fast lane; epoll keeps to the other."""
     server, rules = origin_and_rules(t)
     argv = [harness.PYTHON, '-c', POLLING, how]
-    wakes = {lane: int(t.succeed(argv, rules=rules, env={'MESHSHIM_FAST_LANE': lane}))
-             for lane in '01'}
-    least = 60 if t.san else 200
-    t.check(wakes['0'] >= least, f'without the fast lane, 200 requests woke the bridge {wakes}')
-    if how == 'epoll':
-        t.check(wakes['1'] >= least, f'epoll took the fast lane: {wakes}')
-    else:
-        t.check(wakes['1'] < 50, f'200 requests in the fast lane woke the bridge: {wakes}')
+    bytes_of = {lane: int(t.succeed(argv, rules=rules, env={'MESHSHIM_FAST_LANE': lane}))
+                for lane in '01'}
+    t.check(bytes_of['0'] > 0, 'the fast lane was taken although it is off')
+    t.equal(bytes_of['1'] > 0, how == 'epoll', 'whether the kernel carried the requests')
     server.finish()
