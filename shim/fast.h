@@ -29,29 +29,38 @@ static inline bool fast_send(int fd, const void *data, size_t len, int flags, ss
 	return socket && !thread_is_ours && fast_send_slow_path(socket, fd, data, len, flags, n);
 }
 
-/* recv(2), likewise. */
-static inline bool fast_receive(int fd, void *data, size_t room, int flags, ssize_t *n)
+/* The entry, if a request of its connection is in the fast lane; else the kernel brings the answer, and
+ * there is nothing to take a lock for. */
+static inline struct mesh_socket *fast_find(int fd)
 {
 	struct mesh_socket *socket = sockets_find(fd);
 
-	return socket && !thread_is_ours && fast_receive_slow_path(socket, fd, data, room, flags, n);
+	return socket && atomic_load(&socket->upstream) && !thread_is_ours ? socket : NULL;
+}
+
+/* recv(2), likewise. */
+static inline bool fast_receive(int fd, void *data, size_t room, int flags, ssize_t *n)
+{
+	struct mesh_socket *socket = fast_find(fd);
+
+	return socket && fast_receive_slow_path(socket, fd, data, room, flags, n);
 }
 
 /* After a shutdown(2) of the receiving side. */
 static inline void fast_break_off(int fd)
 {
-	struct mesh_socket *socket = sockets_find(fd);
+	struct mesh_socket *socket = fast_find(fd);
 
-	if (socket && !thread_is_ours)
+	if (socket)
 		fast_leave_slow_path(socket, fd, true);
 }
 
 /* Before any other call that receives. */
 static inline void fast_give_up(int fd)
 {
-	struct mesh_socket *socket = sockets_find(fd);
+	struct mesh_socket *socket = fast_find(fd);
 
-	if (socket && !thread_is_ours)
+	if (socket)
 		fast_leave_slow_path(socket, fd, false);
 }
 
