@@ -38,7 +38,7 @@ static inline struct mesh_socket *fast_find(int fd)
 	return socket && atomic_load(&socket->upstream) && !thread_is_ours ? socket : NULL;
 }
 
-/* recv(2), likewise. */
+/* recv(2), as fast_send() is send(2). */
 static inline bool fast_receive(int fd, void *data, size_t room, int flags, ssize_t *n)
 {
 	struct mesh_socket *socket = fast_find(fd);

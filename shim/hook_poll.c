@@ -32,19 +32,12 @@ struct wait {
 	nfds_t few_owners[FEW];
 };
 
-static bool is_fast(int fd)
-{
-	struct mesh_socket *socket = sockets_find(fd);
-
-	return socket && !thread_is_ours && atomic_load(&socket->upstream);
-}
-
 static nfds_t count_fast(const struct pollfd *fds, nfds_t n)
 {
 	nfds_t fast = 0;
 
 	for (nfds_t i = 0; i < n; i++)
-		fast += is_fast(fds[i].fd);
+		fast += fast_find(fds[i].fd) != NULL;
 	return fast;
 }
 
@@ -255,7 +248,7 @@ static bool select_has_fast(int n, const fd_set *in, const fd_set *out)
 	if (!atomic_load_explicit(&sockets_table, memory_order_relaxed))
 		return false;
 	for (int fd = 0; fd < n && fd < FD_SETSIZE; fd++)
-		if ((in_set(fd, in) || in_set(fd, out)) && is_fast(fd))
+		if ((in_set(fd, in) || in_set(fd, out)) && fast_find(fd))
 			return true;
 	return false;
 }

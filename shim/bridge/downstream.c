@@ -17,7 +17,6 @@
 #include "shim/container_of.h"
 #include "shim/libc.h"
 #include "shim/log.h"
-#include "shim/sockets.h"
 #include "shim/thread.h"
 
 /* Nobody waits for a mirror, and so nobody notices one that never answers: copies have an end. */
@@ -93,7 +92,7 @@ static void watch_ready(struct watch *watch, uint32_t events)
 	struct downstream *d = container_of(watch, struct downstream, watch);
 
 	sock_ready(d->sock, events);
-	if (fast_lane_notes(d, events))
+	if (fast_lane_ignores(d, events))
 		return;
 	/* A reset: nobody is there. (EPOLLHUP alone may still have bytes before it.) */
 	if (events & EPOLLERR)

@@ -52,7 +52,7 @@ static inline struct connection *downstream_connection(struct upstream *upstream
 }
 
 /* fast_lane.c: an event of the socket. True: it is not the bridge's thread that drives the exchange now. */
-bool fast_lane_notes(struct downstream *downstream, uint32_t events);
+bool fast_lane_ignores(struct downstream *downstream, uint32_t events);
 
 /* fast_lane.c: the bridge's thread is going to drive the exchange. */
 void fast_lane_come_home(struct downstream *downstream);

@@ -70,7 +70,7 @@ static void leave_to_bridge(struct downstream *d)
 	loop_defer(d->all->loop, &d->again);
 }
 
-bool fast_lane_notes(struct downstream *d, uint32_t events)
+bool fast_lane_ignores(struct downstream *d, uint32_t events)
 {
 	return d->fast && !(events & ~(uint32_t)EPOLLOUT);
 }
