@@ -54,17 +54,19 @@ ifneq ($(SAN),)
 my-cflags  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 my-ldflags += -fsanitize=$(SAN)
 endif
+# What shim/memory_wrap.c is for; a sanitizer has an allocator of its own.
+wrap        := $(if $(SAN),,$(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free strdup strndup qsort))
 # The library is private (promise 5): its own copies of OpenSSL, PCRE2 and llhttp are linked
 # in and hidden, and it exports what shim/hooks.def lists, nothing else.
 so-ldflags  := -shared -Wl,-soname,libmeshshim.so -Wl,--version-script=$(B)/meshshim.map \
     -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete \
-    -Wl,-z,text -Wl,--gc-sections $(if $(SAN),,-Wl$(comma)-z$(comma)defs)
+    -Wl,-z,text -Wl,--gc-sections $(if $(SAN),,-Wl$(comma)-z$(comma)defs) $(wrap)
 
 # --- what is built ---------------------------------------------------------
 rules-src  := $(wildcard rules/*.c)
 shim-src   := $(wildcard shim/*.c shim/bridge/*.c)
 # What the unit tests can link: everything that interposes nothing, and the tools' reader of ELF.
-core-src   := $(filter-out shim/init.c shim/hook_%.c,$(shim-src)) tools/program_elf.c
+core-src   := $(filter-out shim/init.c shim/hook_%.c shim/memory_wrap.c,$(shim-src)) tools/program_elf.c
 tool-src   := $(wildcard tools/*.c tools/link/*.c)
 unit-src   := $(wildcard tests/unit/*.c)
 guest-src  := $(wildcard tests/preload/*.c)
@@ -100,7 +102,7 @@ $(B)/meshshim.map: shim/hooks.def
 
 # The layering is in the link lines: rules/ sees neither sockets nor OpenSSL, the
 # tools and the unit tests of rules/ cannot reach the hooks.
-$(so): $(call obj,$(shim-src)) $(B)/librules.a $(llhttp-obj) $(B)/openssl/libssl.a $(B)/openssl/libcrypto.a \
+$(so): $(call obj,$(if $(SAN),$(filter-out shim/memory_wrap.c,$(shim-src)),$(shim-src))) $(B)/librules.a $(llhttp-obj) $(B)/openssl/libssl.a $(B)/openssl/libcrypto.a \
     $(B)/meshshim.map $(B)/tools/link/defer
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(so-ldflags) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) \
 	    -Wl,-Bstatic -lpcre2-8 -Wl,-Bdynamic $(LDLIBS) && $(B)/tools/link/defer $@
@@ -263,13 +265,15 @@ $(B)/%.h.hdr: %.h
 	$(call say,HDR,$<) printf '#include "%s"\n' $< | \
 	    $(CC) $(my-cppflags) $(filter-out -MMD -MP,$(my-cflags)) -fsyntax-only -xc - && touch $@
 
-# Promise 5: exports are the list of hooks, NEEDED is libc, nothing is relocated in the text.
+# Promise 5: exports are the list of hooks, NEEDED is libc, nothing is relocated in the text; and
+# memory is our own (shim/memory.h).
 check-exports: $(so)
 	$(call say,TEST,exports) sed -n 's/^HOOK([^,]*, *\([a-z0-9_]*\),.*/\1/p' shim/hooks.def | sort >$(B)/hooks.txt; \
 	    nm -D --defined-only $(so) | awk '{print $$3}' | sed 's/@.*//' | sort | diff -u $(B)/hooks.txt -
 	$(Q)! readelf -d $(so) | sed -n 's/.*(NEEDED).*\[\(.*\)\]/unexpected NEEDED: \1/p' | \
 	    grep -vE ' (libc\.so\.6$(if $(SAN),|libasan.*|libubsan.*|libtsan.*|libm\.so.*|libgcc_s.*|ld-linux.*))$$'
 	$(Q)! readelf -d $(so) | grep TEXTREL
+	$(if $(SAN),,$(Q)! nm -D --undefined-only $(so) | grep -wE 'malloc|calloc|strdup|strndup|qsort')
 	$(if $(SAN),,$(Q)readelf -d $(so) | \
 	    awk '/RELACOUNT/ && $$3 > 4000 {print "the loader has " $$3 " relocations to make"; exit 1}')
 

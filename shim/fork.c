@@ -16,6 +16,7 @@
 #include "shim/learned.h"
 #include "shim/libc.h"
 #include "shim/log.h"
+#include "shim/memory.h"
 #include "shim/mesh.h"
 #include "shim/process.h"
 #include "shim/registry.h"
@@ -94,6 +95,7 @@ static void drop_state(void)
 {
 	atomic_store(&forks, 0);
 	atomic_store(&holders, depth ? 1 : 0);
+	memory_fork_child();
 	registry_fork_child();
 	learned_fork_child();
 	bridge_fork_child();

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,9 +52,10 @@ static int dress(struct addrinfo *list, const struct addrinfo *hints, const char
 		entry->ai_flags = hints->ai_flags;
 	if (!(hints->ai_flags & AI_CANONNAME))
 		return 0;
-	char *name = strdup(canonical);
+	char *name;
 
-	if (!name)
+	/* Inside of libc, which is to free it: not from our own memory (memory_wrap.c). */
+	if (asprintf(&name, "%s", canonical) < 0)
 		return EAI_MEMORY;
 	free(list->ai_canonname);
 	list->ai_canonname = name;

@@ -19,6 +19,7 @@
 #define STACK_SIZE_MAX (64 * 1024 * 1024)
 
 _Thread_local bool thread_is_ours;
+static _Thread_local int sections; /* of this thread, without signals */
 
 void thread_enter(void)
 {
@@ -59,11 +60,18 @@ void thread_block_signals(sigset_t *old)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, old);
+	sections++;
 }
 
 void thread_restore_signals(const sigset_t *old)
 {
+	sections--;
 	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+bool thread_has_no_signals(void)
+{
+	return thread_is_ours || sections > 0;
 }
 
 int thread_start(void *(*run)(void *), void *arg)

@@ -35,4 +35,7 @@ int thread_start(void *(*run)(void *), void *arg);
 void thread_block_signals(sigset_t *old);
 void thread_restore_signals(const sigset_t *old);
 
+/* Whether the calling thread is in such a section, or one of ours. */
+bool thread_has_no_signals(void);
+
 #endif

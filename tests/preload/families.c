@@ -228,11 +228,33 @@ static void in_handlers(void)
 	struct itimerval soon = {.it_value = {0, 1}}, never = {{0, 0}, {0, 0}};
 
 	resolve_once();
+	get();
 	sigaction(SIGALRM, &action, NULL);
 	for (int i = 0; i < 100 || answered + failed < 100; i++) {
 		soon.it_value.tv_usec = 1 + i % 150 * 7;
 		setitimer(ITIMER_REAL, &soon, NULL);
 		get();
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	if (failed)
+		die("%d answers in handlers, %d failures", (int)answered, (int)failed);
+}
+
+/* The handler comes in the middle of the program's own malloc(3), whose locks it then holds: nothing
+ * that the handler needs may wait for them. */
+static void in_allocator(void)
+{
+	struct sigaction action = {.sa_handler = fetch_in_handler, .sa_flags = SA_RESTART};
+	struct itimerval every = {{0, 700}, {0, 700}}, never = {{0, 0}, {0, 0}};
+	static void *blocks[64];
+
+	resolve_once();
+	get(); /* to start a thread and to read certificates takes libc's memory (README.md, Limits) */
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &every, NULL);
+	for (unsigned i = 0; answered + failed < 300; i++) {
+		free(blocks[i % 64]);
+		blocks[i % 64] = malloc(1000 + i * 7919 % 60000);
 	}
 	setitimer(ITIMER_REAL, &never, NULL);
 	if (failed)
@@ -295,7 +317,8 @@ static void interrupted(void)
 static const struct guest_mode modes[] = {
     {"prefork", prefork}, {"daemon-before", daemon_before}, {"daemon-after", daemon_after},
     {"spawn", spawn},     {"child", get},                   {"replace", replace},
-    {"handlers", in_handlers}, {"interrupted", interrupted},
+    {"handlers", in_handlers}, {"allocator", in_allocator},
+    {"interrupted", interrupted},
 };
 
 int main(int argc, char **argv)

@@ -46,7 +46,18 @@ def families(t, case):
 @harness.test(cases=['handlers', 'interrupted'])
 def signals(t, mode):
     """2.8: whole requests in signal handlers, in the middle of the program's own; EINTR."""
+    if t.san and mode == 'handlers':
+        raise harness.Skip("the allocator is the sanitizer's, and has locks: signals_in_malloc")
     t.equal(both_ways(t, 'families', mode).status, 0, 'status')
+
+
+@harness.test(cases=['8', '1'])
+def signals_in_malloc(t, arenas):
+    """2.8: the handler has interrupted malloc(3). With one arena, all threads share its lock."""
+    if t.san:
+        raise harness.Skip("the allocator is the sanitizer's")
+    seen = both_ways(t, 'families', 'allocator', env={'MALLOC_ARENA_MAX': arenas})
+    t.equal(seen.status, 0, 'status')
 
 
 EXITS = {'exit': 3, '_exit': 4, 'half-close': 5, 'atexit': 6, 'atexit-only': 7, 'quick_exit': 8,
