@@ -11,6 +11,7 @@
 #include "shim/bridge/twin.h"
 #include "shim/hook.h"
 #include "shim/libc.h"
+#include "shim/process.h"
 
 /* A thread of the program's inside the bridge. */
 struct visit {
@@ -46,11 +47,11 @@ static bool is_blocking(int fd)
 	return !(fcntl(fd, F_GETFL) & O_NONBLOCK);
 }
 
-/* Whether its program waits for the answer where the fast lane can tell it: in recv(2), poll(2) or
- * select(2). */
+/* Whether its program waits for the answer where the fast lane can tell it: in recv(2), poll(2), select(2) or
+ * an epoll set. A blocking socket could be found readable for half a record, and then block. */
 static bool may_wait(const struct mesh_socket *socket, int fd)
 {
-	return !atomic_load(&socket->in_epoll) || is_blocking(fd);
+	return !atomic_load(&socket->set) || (sockets_in_epoll(socket) && !is_blocking(fd));
 }
 
 /* Until the upstream socket takes more. Returns false when a signal came, or that is in doubt. */
@@ -104,15 +105,12 @@ static int wait_outside(struct visit *v, int fd, bool sends)
 	return error;
 }
 
-/* EAGAIN where the call must not wait: poll(2) and select(2) know what for. */
+/* EAGAIN where the call must not wait: poll(2), select(2) and the epoll set know what for. */
 static int wait_or_not(struct visit *v, int fd, int flags, bool sends)
 {
-	if (!(flags & MSG_DONTWAIT) && is_blocking(fd))
-		return wait_outside(v, fd, sends);
-	if (!atomic_load(&v->socket->in_epoll))
+	if ((flags & MSG_DONTWAIT) || !is_blocking(fd))
 		return EAGAIN;
-	fast_lane_give_up(v->downstream);
-	return 0;
+	return wait_outside(v, fd, sends);
 }
 
 /* A blocking send is over when all is sent. Returns what the kernel took of it. */
@@ -204,4 +202,56 @@ void fast_leave_slow_path(struct mesh_socket *socket, int fd, bool break_off)
 		bridge_leave(&v.signals);
 	}
 	guard_leave(&v.guard, 0);
+}
+
+void fast_in_vain_slow_path(struct mesh_socket *socket, int fd)
+{
+	struct visit v;
+
+	if (!arrive(&v, socket, fd))
+		return;
+	if (visit(&v)) {
+		fast_lane_in_vain(v.downstream);
+		bridge_leave(&v.signals);
+	}
+	guard_leave(&v.guard, 0);
+}
+
+bool fast_epoll_ctl(struct mesh_socket *socket, int set, int op, int fd, struct epoll_event *event, int *rc)
+{
+	struct visit v;
+	int error = 0;
+
+	if (!arrive(&v, socket, fd))
+		return false;
+	bool here = visit(&v);
+	if (here) {
+		*rc = fast_lane_epoll_ctl(v.downstream, set, op, event);
+		error = *rc < 0 ? errno : 0;
+		bridge_leave(&v.signals);
+	}
+	guard_leave(&v.guard, error);
+	return here;
+}
+
+void fast_close_slow_path(struct mesh_socket *entry, int fd)
+{
+	struct guard guard = guard_enter();
+	struct visit v;
+
+	if (process_check() != PROCESS_OWNER) {
+		guard_leave(&guard, 0);
+		return;
+	}
+	if (atomic_load(&entry->bound) && arrive(&v, entry, fd)) {
+		if (visit(&v)) {
+			fast_lane_close(v.downstream);
+			bridge_leave(&v.signals);
+		}
+		guard_leave(&v.guard, 0);
+	}
+	if (atomic_load(&entry->is_set))
+		bridge_forget_epoll_set(fd);
+	sockets_leave(fd);
+	guard_leave(&guard, 0);
 }

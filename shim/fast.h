@@ -20,6 +20,12 @@ bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, s
 bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size_t room, int flags,
 			    ssize_t *n);
 void fast_leave_slow_path(struct mesh_socket *socket, int fd, bool break_off);
+void fast_in_vain_slow_path(struct mesh_socket *socket, int fd);
+void fast_close_slow_path(struct mesh_socket *entry, int fd);
+
+/* epoll_ctl(2) for a socket that has an entry. Returns true with its result in *rc, or false: it is to be
+ * called. */
+bool fast_epoll_ctl(struct mesh_socket *socket, int set, int op, int fd, struct epoll_event *event, int *rc);
 
 /* send(2). Returns true with its result in *n, or false: it is to be called. */
 static inline bool fast_send(int fd, const void *data, size_t len, int flags, ssize_t *n)
@@ -44,6 +50,22 @@ static inline bool fast_receive(int fd, void *data, size_t room, int flags, ssiz
 	struct mesh_socket *socket = fast_find(fd);
 
 	return socket && fast_receive_slow_path(socket, fd, data, room, flags, n);
+}
+
+/* After a call that received, or found nothing to receive. */
+static inline void fast_received(int fd, ssize_t n)
+{
+	struct mesh_socket *socket = n < 0 ? sockets_find(fd) : NULL;
+
+	if (socket && atomic_load(&socket->bound) && !thread_is_ours)
+		fast_in_vain_slow_path(socket, fd);
+}
+
+/* The number is about to be closed, or given to another file. */
+static inline void fast_close(int fd)
+{
+	if (sockets_know(fd) && !thread_is_ours)
+		fast_close_slow_path(&atomic_load(&sockets_table)[fd], fd);
 }
 
 /* After a shutdown(2) of the receiving side. */

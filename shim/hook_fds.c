@@ -13,10 +13,10 @@
 #include <linux/close_range.h>
 
 #include "shim/bridge/bridge.h"
+#include "shim/fast.h"
 #include "shim/fds.h"
 #include "shim/hook.h"
 #include "shim/process.h"
-#include "shim/sockets.h"
 
 /* Whether a descriptor is one that the program must not touch. */
 static bool is_protected(int fd)
@@ -49,8 +49,7 @@ static int next_protected(unsigned first, unsigned last)
 int hook_close(int fd)
 {
 	if (!is_protected(fd)) {
-		if (sockets_know(fd) && !thread_is_ours && process_check() == PROCESS_OWNER)
-			sockets_leave(fd);
+		fast_close(fd);
 		return real.close(fd);
 	}
 	errno = EBADF;

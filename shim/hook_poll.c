@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * poll(2) and select(2) for sockets whose request is in the fast lane: the answer comes to another
- * descriptor, which is waited for beside the program's own. An epoll set cannot be told so here: sockets
- * that are in one keep to the kernel lane, unless they are blocking.
+ * descriptor, which is waited for beside the program's own. An epoll set is told when it changes (fast_lane.c);
+ * epoll_wait(2) is no business of ours.
  *
  * For all other descriptors: one look at each of their numbers, and the real call.
  */
@@ -71,7 +71,7 @@ static void add_upstream(struct wait *w, nfds_t i, nfds_t most)
 	struct mesh_socket *socket = sockets_find(w->fds[i].fd);
 	int upstream = socket ? atomic_load(&socket->upstream) : 0;
 
-	if (!upstream || w->all == most || !(w->fds[i].events & DATA))
+	if (upstream <= 0 || w->all == most || !(w->fds[i].events & DATA))
 		return;
 	atomic_fetch_add(&socket->polling, 1);
 	if (atomic_load(&socket->holds) && (w->fds[i].events & POLLIN))
@@ -336,11 +336,20 @@ EXPORT(pselect)
 
 int hook_epoll_ctl(int set, int op, int fd, struct epoll_event *event)
 {
-	/* It may be connected later. */
-	if (op != EPOLL_CTL_DEL && mesh_fast_lane() && !thread_is_ours) {
-		sockets_note_epoll(fd);
-		fast_give_up(fd);
+	struct mesh_socket *socket = sockets_find(fd);
+	int rc;
+
+	if (!mesh_fast_lane() || thread_is_ours || (op != EPOLL_CTL_DEL && !hook_may_read(event)))
+		return real.epoll_ctl(set, op, fd, event);
+	if (socket && fast_epoll_ctl(socket, set, op, fd, event, &rc))
+		return rc;
+	rc = real.epoll_ctl(set, op, fd, event);
+	if (rc == 0) { /* it may be connected later */
+		int saved = errno;
+
+		sockets_note_epoll(set, op, fd, event);
+		errno = saved;
 	}
-	return real.epoll_ctl(set, op, fd, event);
+	return rc;
 }
 EXPORT(epoll_ctl)

@@ -22,7 +22,9 @@ ssize_t hook_recv(int fd, void *data, size_t len, int flags)
 
 	if (fast_receive(fd, data, len, flags, &n))
 		return n;
-	return real.recv(fd, data, len, flags);
+	n = real.recv(fd, data, len, flags);
+	fast_received(fd, n);
+	return n;
 }
 EXPORT(recv)
 
@@ -32,7 +34,9 @@ ssize_t hook___recv_chk(int fd, void *data, size_t len, size_t size, int flags)
 
 	if (len <= size && fast_receive(fd, data, len, flags, &n))
 		return n;
-	return real.__recv_chk(fd, data, len, size, flags);
+	n = real.__recv_chk(fd, data, len, size, flags);
+	fast_received(fd, n);
+	return n;
 }
 EXPORT(__recv_chk)
 
@@ -42,7 +46,9 @@ ssize_t hook_read(int fd, void *data, size_t len)
 
 	if (fast_receive(fd, data, len, 0, &n))
 		return n;
-	return real.read(fd, data, len);
+	n = real.read(fd, data, len);
+	fast_received(fd, n);
+	return n;
 }
 EXPORT(read)
 
@@ -52,14 +58,19 @@ ssize_t hook___read_chk(int fd, void *data, size_t len, size_t size)
 
 	if (len <= size && fast_receive(fd, data, len, 0, &n))
 		return n;
-	return real.__read_chk(fd, data, len, size);
+	n = real.__read_chk(fd, data, len, size);
+	fast_received(fd, n);
+	return n;
 }
 EXPORT(__read_chk)
 
 ssize_t hook_readv(int fd, const struct iovec *parts, int n)
 {
 	fast_give_up(fd);
-	return real.readv(fd, parts, n);
+	ssize_t got = real.readv(fd, parts, n);
+
+	fast_received(fd, got);
+	return got;
 }
 EXPORT(readv)
 
@@ -72,7 +83,7 @@ ssize_t hook_recvfrom(int fd, void *data, size_t len, int flags, struct sockaddr
 	if (!from && fast_receive(fd, data, len, flags, &n))
 		return n;
 	n = real.recvfrom(fd, data, len, flags, from, fromlen);
-
+	fast_received(fd, n);
 	if (n >= 0 && room)
 		detour_restore(from, room, *fromlen);
 	return n;
@@ -88,7 +99,7 @@ ssize_t hook___recvfrom_chk(int fd, void *data, size_t len, size_t size, int fla
 	if (!from && len <= size && fast_receive(fd, data, len, flags, &n))
 		return n;
 	n = real.__recvfrom_chk(fd, data, len, size, flags, from, fromlen);
-
+	fast_received(fd, n);
 	if (n >= 0 && room)
 		detour_restore(from, room, *fromlen);
 	return n;
@@ -102,6 +113,7 @@ ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 	fast_give_up(fd);
 	ssize_t n = real.recvmsg(fd, msg, flags);
 
+	fast_received(fd, n);
 	if (n >= 0 && room)
 		detour_restore(msg->msg_name, room, msg->msg_namelen);
 	return n;

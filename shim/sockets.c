@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/sockets.h"
 
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 _Atomic(struct mesh_socket *) sockets_table;
+atomic_int sockets_bound;
 
 uint64_t socket_cookie(int fd)
 {
@@ -48,12 +50,35 @@ uint64_t sockets_enter(int fd)
 	return cookie;
 }
 
-void sockets_note_epoll(int fd)
+void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event)
 {
 	struct mesh_socket *table = table_get();
 
-	if (table && (unsigned)fd < SOCKETS_MAX)
-		atomic_store(&table[fd].in_epoll, true);
+	if (!table || (unsigned)fd >= SOCKETS_MAX)
+		return;
+	struct mesh_socket *entry = &table[fd];
+	int before = atomic_load(&entry->set);
+
+	if (op == EPOLL_CTL_ADD) {
+		atomic_store(&entry->set_cookie, socket_cookie(fd));
+		atomic_store(&entry->set, before && before != set + 1 ? SOCKETS_SETS : set + 1);
+		if ((unsigned)set < SOCKETS_MAX)
+			atomic_store(&table[set].is_set, true);
+	}
+	if (op == EPOLL_CTL_DEL) {
+		if (before == set + 1)
+			atomic_store(&entry->set, 0);
+		return;
+	}
+	atomic_store(&entry->events, event->events);
+	atomic_store(&entry->data, event->data.u64);
+}
+
+bool sockets_in_epoll(const struct mesh_socket *socket)
+{
+	return atomic_load(&socket->set) > 0 &&
+	       atomic_load(&socket->set_cookie) == atomic_load(&socket->cookie) &&
+	       !(atomic_load(&socket->events) & (EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP));
 }
 
 void sockets_leave(int fd)
@@ -64,6 +89,8 @@ void sockets_leave(int fd)
 		return;
 	if (atomic_load(&table[fd].cookie))
 		atomic_store(&table[fd].cookie, 0);
-	if (atomic_load(&table[fd].in_epoll))
-		atomic_store(&table[fd].in_epoll, false);
+	if (atomic_load(&table[fd].set))
+		atomic_store(&table[fd].set, 0);
+	if (atomic_load(&table[fd].is_set))
+		atomic_store(&table[fd].is_set, false);
 }

@@ -16,22 +16,38 @@
 
 #define SOCKETS_MAX 65536 /* numbers above are not entered */
 
+#define SOCKETS_SETS  (-1)
+#define SOCKETS_DOUBT (-1)
+
 struct downstream;
+struct epoll_event;
+struct twin;
 
 struct mesh_socket {
 	_Atomic uint64_t cookie; /* SO_COOKIE; 0: no entry */
 	_Atomic(struct downstream *) downstream; /* who serves it, to be used under the bridge's lock;
 						    NULL: nobody so far */
-	atomic_bool in_epoll; /* the number was put into an epoll set, by whose events its program goes;
-				 of all numbers, entered or not */
+	/* The epoll set that the number is in, by whose events its program goes, and what it said there
+	 * (epoll_ctl(2)); of all numbers, entered or not: */
+	atomic_int set; /* its number + 1; 0: none; SOCKETS_SETS: several, or another number's event */
+	_Atomic uint32_t events;
+	_Atomic uint64_t data;
+	_Atomic uint64_t set_cookie; /* of the socket that was put there */
+	atomic_bool is_set;	     /* it is such a set itself */
+	/* epoll_set.c, under the bridge's lock: */
+	_Atomic(struct twin *) bound; /* whose events are in that set in its stead; else NULL */
+	uint64_t set_serial;
+	bool masked; /* in the set it reports no EPOLLOUT, which `bound` does */
 	/* For those who poll, without a lock: */
 	_Atomic int upstream; /* a request is under way in the fast lane: the number of its upstream
-				 socket; else 0 */
+				 socket; else 0, or SOCKETS_DOUBT: it is in the kernel lane, and whether
+				 the program receives by hooked calls is to be told */
 	atomic_bool holds;    /* and bytes for the program are at hand */
 	atomic_uint polling;  /* so many threads poll that number */
 };
 
 extern _Atomic(struct mesh_socket *) sockets_table; /* NULL: nothing was ever entered */
+extern atomic_int sockets_bound; /* so many entries have `bound` */
 
 /* The entry of a number, or NULL. */
 static inline struct mesh_socket *sockets_find(int fd)
@@ -51,7 +67,8 @@ static inline bool sockets_know(int fd)
 
 	return table && (unsigned)fd < SOCKETS_MAX &&
 	       (atomic_load_explicit(&table[fd].cookie, memory_order_relaxed) ||
-		atomic_load_explicit(&table[fd].in_epoll, memory_order_relaxed));
+		atomic_load_explicit(&table[fd].set, memory_order_relaxed) ||
+		atomic_load_explicit(&table[fd].is_set, memory_order_relaxed));
 }
 
 /* A number that no other socket has as long as the machine runs; 0: it cannot be had. errno is not
@@ -61,8 +78,11 @@ uint64_t socket_cookie(int fd);
 /* Enter a socket that was just connected. Returns its cookie, or 0: it has no entry. */
 uint64_t sockets_enter(int fd);
 
-/* The number, of whatever it may be, is put into an epoll set. Remembered until it is closed. */
-void sockets_note_epoll(int fd);
+/* epoll_ctl(2) has done that, for whatever `fd` may be. Remembered until it is closed. */
+void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event);
+
+/* Whether the fast lane can tell its program by way of an epoll set: it is in one, in an ordinary way. */
+bool sockets_in_epoll(const struct mesh_socket *socket);
 
 /* The number is being closed, or turned out to be another socket's. */
 void sockets_leave(int fd);

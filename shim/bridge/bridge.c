@@ -431,6 +431,18 @@ void bridge_leave(const sigset_t *old)
 	thread_restore_signals(old);
 }
 
+void bridge_forget_epoll_set(int number)
+{
+	sigset_t old;
+
+	thread_block_signals(&old);
+	pthread_mutex_lock(&lock);
+	if (bridge)
+		epoll_sets_forget(&bridge->downstreams.twins, number);
+	pthread_mutex_unlock(&lock);
+	thread_restore_signals(&old);
+}
+
 bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
 		    struct sockaddr_storage *dialled, socklen_t *len)
 {

@@ -74,6 +74,9 @@ bool bridge_shares_network(int fd);
 struct downstream *bridge_visit(const struct mesh_socket *socket, uint64_t cookie, sigset_t *old);
 void bridge_leave(const sigset_t *old);
 
+/* The program is closing its epoll set of that number. */
+void bridge_forget_epoll_set(int number);
+
 /*
  * If `peer` is this process's door (or was, in the process that we were forked from), the address
  * that the program dialled from `local_port`. Returns true and fills `dialled`, or false. Takes no

@@ -28,6 +28,7 @@ struct downstream {
 	bool port;	 /* `down` is one: the fast lane may be taken */
 	bool fast;	 /* a request is under way on the program's threads */
 	bool kernel_only; /* no request will be so any more */
+	bool doubt;	 /* kernel_only, until its program receives by a hooked call */
 	bool over;	 /* the exchange is done, and `again` ends it */
 	bool touched;	 /* a call came since the last look */
 	bool ripe;	 /* at the last look there was something to do for who waits */

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <utlist.h>
@@ -44,7 +45,9 @@ static void set_fast(struct downstream *d, bool fast)
 	d->touched = true;
 	if (socket) {
 		atomic_store(&socket->holds, fast && exchange_has_unread(d->exchange));
-		atomic_store(&socket->upstream, fast ? upstream_of(d)->twin.far : 0);
+		atomic_store(&socket->upstream, fast	   ? upstream_of(d)->twin.far
+						: d->doubt ? SOCKETS_DOUBT
+							   : 0);
 	}
 	d->ripe = false;
 	if (d->fast == fast)
@@ -130,17 +133,135 @@ void fast_lane_forget(struct downstream *d)
 	if (!d->port)
 		return;
 	set_fast(d, false);
+	if (socket_of(d) && socket_of(d)->bound)
+		epoll_set_unbind(socket_of(d)->bound);
 	if (table)
 		atomic_compare_exchange_strong(&table[d->claim.number].downstream, &mine, NULL);
 }
-
-/* ---- the watchdog ------------------------------------------------------------------------ */
 
 static bool is_ready(int fd, short events)
 {
 	struct pollfd item = {.fd = fd, .events = events};
 
 	return real.poll(&item, 1, 0) > 0;
+}
+
+/* ---- epoll sets -------------------------------------------------------------------------- */
+
+#define TO_READ	 (EPOLLIN | EPOLLRDNORM)
+#define TO_WRITE (EPOLLOUT | EPOLLWRNORM)
+
+/* What the upstream socket reports of what the program has asked for. Between requests it stays where it
+ * is, for the next one; only whether there is room is the program's own socket's to say then, unless that
+ * tells edges, of which one too many does no harm. */
+static uint32_t events_of(const struct mesh_socket *socket, bool fast)
+{
+	uint32_t events = atomic_load(&socket->events);
+
+	return events & (TO_READ | EPOLLET | (fast || events & EPOLLET ? TO_WRITE : 0));
+}
+
+/* Program: whether its own socket says that there is room, which it always has. */
+static void mask(struct mesh_socket *socket, int fd, bool masked)
+{
+	uint32_t events = atomic_load(&socket->events);
+	struct epoll_event event = {.events = masked ? events & ~(uint32_t)TO_WRITE : events,
+				    .data.u64 = atomic_load(&socket->data)};
+
+	if (socket->masked == masked || (masked && (events & EPOLLET || !(events & TO_WRITE))))
+		return;
+	socket->masked = masked;
+	real.epoll_ctl(atomic_load(&socket->set) - 1, EPOLL_CTL_MOD, fd, &event);
+}
+
+/* Program: the upstream socket has the say. False: the set cannot be told. */
+static bool watch_upstream(struct downstream *d, struct mesh_socket *socket)
+{
+	struct twin *twin = &upstream_of(d)->twin;
+	uint32_t events = events_of(socket, true);
+
+	if (!sockets_in_epoll(socket) ||
+	    epoll_set_bind(twin, socket, d->claim.number,
+			   socket->masked || events & EPOLLET ? events : events & ~(uint32_t)TO_WRITE) < 0)
+		return false;
+	mask(socket, d->claim.number, true);
+	epoll_set_limit(twin, events);
+	return twin->binding.set != NULL;
+}
+
+/* Program: its own socket has the say. */
+static void watch_own(struct downstream *d, struct mesh_socket *socket)
+{
+	struct twin *twin = atomic_load(&socket->bound);
+
+	if (twin && exchange_is_idle(d->exchange) && !d->queued)
+		epoll_set_limit(twin, events_of(socket, false));
+	else if (twin)
+		epoll_set_unbind(twin);
+	mask(socket, d->claim.number, false);
+}
+
+/* Program, after a call: whoever has the say now, its epoll set knows. */
+static void tell_epoll(struct downstream *d)
+{
+	struct mesh_socket *socket = socket_of(d);
+
+	if (!socket || !atomic_load(&socket->set))
+		return;
+	if (d->fast && watch_upstream(d, socket))
+		return;
+	if (d->fast) {
+		d->kernel_only = true;
+		leave_to_bridge(d);
+	}
+	watch_own(d, socket);
+}
+
+int fast_lane_epoll_ctl(struct downstream *d, int set, int op, struct epoll_event *event)
+{
+	struct mesh_socket *socket = socket_of(d);
+	struct epoll_event own = {0};
+
+	if (op != EPOLL_CTL_DEL)
+		own = *event;
+	if (op == EPOLL_CTL_DEL && atomic_load(&socket->set) == set + 1 && socket->bound)
+		epoll_set_unbind(socket->bound);
+	/* Not a moment without: the upstream socket has the say already. */
+	if (op == EPOLL_CTL_MOD && d->fast && socket->bound && !(own.events & EPOLLET))
+		own.events &= ~(uint32_t)TO_WRITE;
+	if (real.epoll_ctl(set, op, d->claim.number, op == EPOLL_CTL_DEL ? event : &own) < 0)
+		return -1;
+	sockets_note_epoll(set, op, d->claim.number, event);
+	socket->masked = op == EPOLL_CTL_MOD && own.events != event->events;
+	tell_epoll(d);
+	return 0;
+}
+
+void fast_lane_close(struct downstream *d)
+{
+	struct mesh_socket *socket = socket_of(d);
+
+	if (socket && socket->bound)
+		epoll_set_unbind(socket->bound);
+}
+
+void fast_lane_in_vain(struct downstream *d)
+{
+	struct mesh_socket *socket = socket_of(d);
+	struct twin *twin = socket ? atomic_load(&socket->bound) : NULL;
+
+	if (!d->fast && twin && is_ready(twin->far, POLLIN))
+		epoll_set_unbind(twin);
+}
+
+/* ---- the watchdog ------------------------------------------------------------------------ */
+
+/* What the program, or a thread that waits, comes for. */
+static short awaited(const struct downstream *d, bool bound)
+{
+	uint32_t events = bound ? socket_of(d)->bound->binding.events : 0;
+
+	return d->writers || events & TO_WRITE ? POLLIN | POLLOUT : POLLIN;
 }
 
 /* Nobody comes for the answer, or for what is left of the request: the program waits by other means. A
@@ -154,11 +275,12 @@ static bool is_stuck(struct downstream *d)
 	if (d->touched)
 		return false;
 	bool polled = socket && atomic_load(&socket->polling);
+	bool bound = socket && atomic_load(&socket->bound);
 
 	/* Who polls comes for what is to be read, but need not for what is to be sent. */
-	d->ripe = !connection || (!d->writers && exchange_has_unsent(d->exchange)) ||
+	d->ripe = !connection || (!d->writers && !bound && exchange_has_unsent(d->exchange)) ||
 		  (!polled && !d->writers && exchange_has_unread(d->exchange)) ||
-		  (!polled && is_ready(connection->twin.near, d->writers ? POLLIN | POLLOUT : POLLIN));
+		  (!polled && is_ready(connection->twin.near, awaited(d, bound)));
 	return d->ripe && was_ripe;
 }
 
@@ -169,7 +291,8 @@ static void look(struct timer *timer)
 
 	DL_FOREACH_SAFE2(all->fast, d, next, fast_next) {
 		if (is_stuck(d)) {
-			d->kernel_only = true;
+			/* Unless its program turns out to receive by hooked calls: it was busy, then. */
+			d->kernel_only = d->doubt = true;
 			leave_to_bridge(d);
 		}
 		d->touched = false;
@@ -258,7 +381,7 @@ static void settle(struct downstream *d)
 		leave_to_bridge(d);
 }
 
-enum fast_result fast_lane_send(struct downstream *d, int fd, const void *data, size_t len, size_t *n)
+static enum fast_result send_some(struct downstream *d, int fd, const void *data, size_t len, size_t *n)
 {
 	uint64_t random = d->all->random;
 	bool begins = !d->fast;
@@ -288,7 +411,23 @@ enum fast_result fast_lane_send(struct downstream *d, int fd, const void *data, 
 	return *n ? FAST_DONE : d->fast ? FAST_WAIT : FAST_KERNEL;
 }
 
-enum fast_result fast_lane_receive(struct downstream *d, void *data, size_t room, size_t *n)
+enum fast_result fast_lane_send(struct downstream *d, int fd, const void *data, size_t len, size_t *n)
+{
+	enum fast_result result = send_some(d, fd, data, len, n);
+
+	tell_epoll(d);
+	return result;
+}
+
+static bool holds_unseen(const struct downstream *d)
+{
+	const struct mesh_socket *socket = socket_of(d);
+
+	return socket && atomic_load(&socket->set) && !(atomic_load(&socket->events) & EPOLLET) &&
+	       exchange_has_unread(d->exchange);
+}
+
+static enum fast_result receive_some(struct downstream *d, void *data, size_t room, size_t *n)
 {
 	if (!d->fast || d->driving || !room)
 		return FAST_KERNEL;
@@ -302,16 +441,31 @@ enum fast_result fast_lane_receive(struct downstream *d, void *data, size_t room
 	*n = port_filled(d->down);
 	port_give_back(d->down);
 	settle(d);
-	/* Who waits here does nothing but wait for the answer. */
-	if (!*n && d->fast && !exchange_has_sent_all(d->exchange))
+	/* Who waits here does nothing but wait for the answer; and a set that tells levels cannot tell what is
+	 * not in a socket. */
+	if (d->fast && ((!*n && !exchange_has_sent_all(d->exchange)) || holds_unseen(d)))
 		leave_to_bridge(d);
 	return *n ? FAST_DONE : d->fast ? FAST_WAIT : FAST_KERNEL;
 }
 
+enum fast_result fast_lane_receive(struct downstream *d, void *data, size_t room, size_t *n)
+{
+	if (d->doubt) {
+		d->kernel_only = d->doubt = false;
+		set_fast(d, false);
+	}
+	enum fast_result result = receive_some(d, data, room, n);
+
+	tell_epoll(d);
+	return result;
+}
+
 void fast_lane_give_up(struct downstream *d)
 {
-	if (d->fast)
-		leave_to_bridge(d);
+	if (!d->fast)
+		return;
+	leave_to_bridge(d);
+	tell_epoll(d);
 }
 
 void fast_lane_break_off(struct downstream *d)
@@ -320,6 +474,7 @@ void fast_lane_break_off(struct downstream *d)
 		return;
 	exchange_abandon(d->exchange);
 	leave_to_bridge(d);
+	tell_epoll(d);
 }
 
 struct fast_wait fast_lane_wait(struct downstream *d, bool to_write)

@@ -22,6 +22,7 @@
 
 struct downstream;
 struct downstreams;
+struct epoll_event;
 struct loop;
 
 #define FAST_LOOK_MS 16
@@ -48,6 +49,16 @@ void fast_lane_give_up(struct downstream *downstream);
 
 /* Nobody will read the answer to the request that is under way, if there is one. Who waits for it is woken. */
 void fast_lane_break_off(struct downstream *downstream);
+
+/* epoll_ctl(2) for the program's socket of `downstream`. */
+int fast_lane_epoll_ctl(struct downstream *downstream, int set, int op, struct epoll_event *event);
+
+/* The program is about to close its socket: no event may point to it any more. */
+void fast_lane_close(struct downstream *downstream);
+
+/* There was nothing to receive from its socket: see that no event of the idle upstream connection was why
+ * it tried. */
+void fast_lane_in_vain(struct downstream *downstream);
 
 /* A thread's wait for the upstream socket, by its number in the program's table. */
 struct fast_wait {

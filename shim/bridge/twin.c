@@ -3,11 +3,11 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
+#include "shim/bridge/channel.h"
 #include "shim/container_of.h"
 #include "shim/fds.h"
 #include "shim/libc.h"
@@ -46,7 +46,7 @@ void twins_init(struct twins *twins, struct loop *loop)
 	twins->loop = loop;
 	twins->near = twins->far = -1;
 	twins->close_near.run = close_near;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+	if (channel_open(ends) < 0)
 		return;
 	twins->near = fds_adopt(ends[0]);
 	twins->far = fds_adopt(ends[1]);
@@ -58,30 +58,27 @@ void twins_release(struct twins *twins)
 {
 	fds_close(twins->near);
 	fds_close(twins->far);
+	epoll_sets_release(twins);
 	twins->near = twins->far = -1;
+}
+
+void twin_close_near(struct twins *twins, int near)
+{
+	if (thread_is_ours) {
+		real.close(near);
+		return;
+	}
+	if (!twins->n_near)
+		loop_defer(twins->loop, &twins->close_near);
+	twins->closing_near[twins->n_near++] = near;
 }
 
 int twin_send(struct twins *twins, struct twin *twin, int fd)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
 	uint64_t serial = twins->serials + 1;
-	struct iovec part = {&serial, sizeof(serial)};
-	struct msghdr msg = {.msg_iov = &part,
-			     .msg_iovlen = 1,
-			     .msg_control = control.space,
-			     .msg_controllen = sizeof(control.space)};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
-	if (twins->near < 0 || twins->n + twins->n_near + twins->n_far >= TWINS_MAX)
-		return -1;
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	if (real.sendmsg(twins->near, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (twins->near < 0 || twins->n + twins->n_near + twins->n_far >= TWINS_MAX ||
+	    channel_send(twins->near, serial, fd) < 0)
 		return -1;
 	/* Program threads wait in it; what must not wait says so in each call. */
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
@@ -95,24 +92,9 @@ int twin_send(struct twins *twins, struct twin *twin, int fd)
 /* The next message. False: there is none. `fd` -1: its descriptor did not come with it. */
 static bool receive(struct twins *twins, uint64_t *serial, int *fd)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec part = {serial, sizeof(*serial)};
-	struct msghdr msg = {.msg_iov = &part,
-			     .msg_iovlen = 1,
-			     .msg_control = control.space,
-			     .msg_controllen = sizeof(control.space)};
-	int got = -1;
-
-	if (!fds_is_ours(twins->far) ||
-	    real.recvmsg(twins->far, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != sizeof(*serial))
+	if (!fds_is_ours(twins->far) || !channel_receive(twins->far, serial, fd))
 		return false;
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS && cmsg->cmsg_len == CMSG_LEN(sizeof(got)))
-		memcpy(&got, CMSG_DATA(cmsg), sizeof(got));
-	*fd = fds_adopt(got);
+	*fd = fds_adopt(*fd);
 	return true;
 }
 
@@ -154,6 +136,7 @@ void twin_part(struct twin *twin)
 
 	if (!twins)
 		return;
+	epoll_set_unbind(twin);
 	twins->n--;
 	if (twin->far == TWIN_UNDERWAY)
 		DL_DELETE(twins->underway, twin);
@@ -166,9 +149,7 @@ void twin_part(struct twin *twin)
 			twins->closing_far[twins->n_far++] = twin->far;
 		else
 			fds_forget(twin->far);
-		if (!twins->n_near)
-			loop_defer(twins->loop, &twins->close_near);
-		twins->closing_near[twins->n_near++] = twin->near;
+		twin_close_near(twins, twin->near);
 	}
 	twin->all = NULL;
 }

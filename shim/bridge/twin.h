@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shim/bridge/epoll_set.h"
 #include "shim/bridge/loop.h"
 
 enum {
@@ -31,9 +32,11 @@ struct twins {
 	uint64_t serials;
 	unsigned n;
 	struct twin *underway; /* sent, and not fetched so far */
-	int closing_near[TWINS_MAX], closing_far[TWINS_MAX];
+	int closing_near[TWINS_MAX + EPOLL_SETS_MAX], closing_far[TWINS_MAX];
 	unsigned n_near, n_far;
 	struct task close_near;
+	struct epoll_set sets[EPOLL_SETS_MAX];
+	uint64_t set_serials;
 };
 
 /* Embedded in its connection, all zero at first. */
@@ -42,6 +45,7 @@ struct twin {
 	uint64_t serial;
 	int near, far; /* far may be one of: */
 	struct twin *next, *prev; /* underway */
+	struct binding binding;
 };
 
 /* Program: make the channel, in the table of the caller. The near end is for the bridge's thread to take
@@ -69,6 +73,9 @@ void twin_unpin(int far);
 /* Program, before twin_part(): a number for the socket that may be closed at once, which is `far` if nobody
  * waits there. -1: there is none. */
 int twin_to_close(struct twin *twin);
+
+/* Have a number of the bridge's closed: at once, if this is its thread. */
+void twin_close_near(struct twins *twins, int near);
 
 /* Program: close what waits for it. */
 void twins_reap(struct twins *twins);

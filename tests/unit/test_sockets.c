@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <check.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,23 +65,53 @@ START_TEST(anew)
 }
 END_TEST
 
+static void note(int set, int op, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.u64 = 7};
+
+	sockets_note_epoll(set, op, fd, &event);
+}
+
 /* Put there before it was connected; another file of the same number is not there. */
 START_TEST(epoll_is_remembered)
 {
 	int fd = fresh();
 
 	ck_assert(!sockets_know(fd));
-	sockets_note_epoll(fd);
+	note(9, EPOLL_CTL_ADD, fd, EPOLLIN);
 	ck_assert(sockets_know(fd));
+	ck_assert(sockets_know(9)); /* to be told when it is closed */
 	ck_assert_ptr_null(sockets_find(fd));
 	sockets_enter(fd);
-	ck_assert(atomic_load(&sockets_find(fd)->in_epoll));
+	ck_assert_int_eq(atomic_load(&sockets_find(fd)->set), 10);
+	ck_assert(sockets_in_epoll(sockets_find(fd)));
+	note(9, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT);
+	ck_assert(!sockets_in_epoll(sockets_find(fd)));
+	note(9, EPOLL_CTL_MOD, fd, EPOLLIN);
+	note(8, EPOLL_CTL_ADD, fd, EPOLLIN);
+	ck_assert(!sockets_in_epoll(sockets_find(fd)));
 	sockets_leave(fd);
 	ck_assert(!sockets_know(fd));
+	note(9, EPOLL_CTL_ADD, fd, EPOLLIN);
 	sockets_enter(fd);
-	ck_assert(!atomic_load(&sockets_find(fd)->in_epoll));
-	sockets_note_epoll(-1);
-	sockets_note_epoll(SOCKETS_MAX);
+	ck_assert(sockets_in_epoll(sockets_find(fd)));
+	note(9, EPOLL_CTL_DEL, fd, 0);
+	ck_assert_int_eq(atomic_load(&sockets_find(fd)->set), 0);
+	note(9, EPOLL_CTL_ADD, -1, 0);
+	note(9, EPOLL_CTL_ADD, SOCKETS_MAX, 0);
+}
+END_TEST
+
+/* The number was closed and used anew by ways that no hook sees: what it said in the set is not what the
+ * new socket says. */
+START_TEST(another_socket_in_epoll)
+{
+	int fd = fresh();
+
+	note(9, EPOLL_CTL_ADD, fd, EPOLLIN);
+	ck_assert_int_eq(dup2(fresh(), fd), fd);
+	sockets_enter(fd);
+	ck_assert(!sockets_in_epoll(sockets_find(fd)));
 }
 END_TEST
 
@@ -107,6 +138,7 @@ Suite *sockets_suite(void)
 	tcase_add_test(all, what_is_no_socket_is_not_entered);
 	tcase_add_test(all, anew);
 	tcase_add_test(all, epoll_is_remembered);
+	tcase_add_test(all, another_socket_in_epoll);
 	tcase_add_test(all, a_child_has_none);
 	suite_add_tcase(suite, all);
 	return suite;

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program's epoll sets, as far as the fast lane uses them: the upstream socket of a request is bound
+ * into the set that the program's own socket is in, with the program's data, so that its answer is an event
+ * of the program's socket as far as the program can tell.
+ *
+ * At any time one of the two sockets may have something to say, never both: a program may free at the
+ * first event of a batch what the second one points to. So the bridge, before it writes to the program's
+ * socket, takes the upstream socket out of the set, in which it is known by its number in the program's
+ * table: a set has, like a twin, a number in both tables, and the bridge gives the socket the other's
+ * number in its own table for that moment.
+ *
+ * Threads: the loop's owner lock. "Bridge", "program": as in twin.h.
+ */
+#ifndef SHIM_BRIDGE_EPOLL_SET_H
+#define SHIM_BRIDGE_EPOLL_SET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define EPOLL_SETS_MAX 16
+
+struct mesh_socket;
+struct twin;
+struct twins;
+
+struct epoll_set {
+	int number;	 /* the program's own of it; -1: closed, as far as we know */
+	int far, near;	 /* ours, in each table; near -1: not fetched so far */
+	uint64_t serial; /* 0: not in use */
+	unsigned bound;	 /* so many sockets are in there */
+};
+
+/* Part of struct twin. */
+struct binding {
+	struct epoll_set *set; /* NULL: it is in none */
+	struct mesh_socket *socket; /* whose events it carries */
+	uint32_t events;
+	uint64_t data;
+};
+
+/*
+ * Program: have the upstream socket report `events` in the set that `socket` is in, under its data, and
+ * in no other. `own` is the program's number of that socket. Returns 0, or -1: it is bound nowhere.
+ */
+int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint32_t events)
+    __attribute__((warn_unused_result));
+
+/* Both: have it report `events` (but those) only. Nothing of it is bound: nothing is done. */
+void epoll_set_limit(struct twin *twin, uint32_t events);
+
+/* Both: take it out. */
+void epoll_set_unbind(struct twin *twin);
+
+/* Bridge: from here on the program's own socket has the say. What cannot be put back from here, that it
+ * reports EPOLLOUT, the upstream socket goes on to do: the program comes for it, and puts it back. */
+void epoll_set_come_home(struct twin *twin);
+
+/* Program: its set of that number is being closed. */
+void epoll_sets_forget(struct twins *twins, int number);
+
+/* Undo all, for a bridge that never ran. */
+void epoll_sets_release(struct twins *twins);
+
+#endif
