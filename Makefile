@@ -21,14 +21,16 @@
 # Variants, each in a folder of its own below build/:
 #   SAN=address,undefined   with sanitizers
 #   DEBUG=1                 without optimisation
+#   SWITCH=1                with changes of lane at random, in a fifth of the program's calls
 # V=1 shows the commands. CC, CPPFLAGS, CFLAGS, LDFLAGS and LDLIBS are yours; the
 # Makefile's own flags are kept apart, so setting CFLAGS loses nothing. WERROR=1
 # makes warnings errors. T=name runs only tests whose name contains it.
 
 SAN    ?=
 DEBUG  ?=
+SWITCH ?=
 comma  := ,
-variant := $(if $(DEBUG),debug)$(if $(SAN),$(if $(DEBUG),-)$(subst $(comma),-,$(SAN)))$(if $(filter clang%,$(CC)),-$(notdir $(CC)))
+variant := $(if $(DEBUG),debug)$(if $(SAN),$(if $(DEBUG),-)$(subst $(comma),-,$(SAN)))$(if $(filter clang%,$(CC)),-$(notdir $(CC)))$(if $(SWITCH),-switch)
 B      := $(patsubst %/,%,build/$(patsubst -%,%,$(variant)))
 
 PREFIX ?= /usr/local
@@ -43,7 +45,8 @@ LLHTTP     := /usr/share/llhttp
 
 # --- flags -----------------------------------------------------------------
 CFLAGS ?= -g
-my-cppflags := -I. -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DHASH_NONFATAL_OOM=1 -DNDEBUG
+my-cppflags := -I. -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DHASH_NONFATAL_OOM=1 -DNDEBUG \
+    $(if $(SWITCH),-DSWITCH_LANES=50)
 my-cflags   := -std=gnu11 -fPIC -fvisibility=hidden -pthread -MMD -MP \
     -ftls-model=initial-exec -fno-semantic-interposition \
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -181,7 +184,7 @@ FORCE:
 -include $(patsubst %.o,%.d,$(call obj,$(rules-src) $(shim-src) $(tool-src) $(unit-src) $(guest-src) $(bench-src)))
 
 # --- tests -----------------------------------------------------------------
-export SAN T
+export SAN SWITCH T
 # Where packages can be installed, the tests and the demo see to them by themselves.
 with-deps := $(if $(shell command -v apt-get),deps)
 

@@ -98,7 +98,7 @@ void mesh_init(void)
 
 	paths = make_absolute(rules);
 	active = true;
-	fast_lane = lane && strcmp(lane, "1") == 0;
+	fast_lane = !lane || strcmp(lane, "0") != 0;
 	if (known < 0)
 		log_error("MESHSHIM_LOG_LEVEL: no level is called \"%s\" (error, warn, info, debug)",
 			  level);

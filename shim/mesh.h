@@ -27,7 +27,7 @@ void mesh_init(void);
 /* False: no MESHSHIM_RULES, or MESHSHIM_DISABLE=1. Every hook passes straight through then. */
 bool mesh_active(void);
 
-/* MESHSHIM_FAST_LANE=1: program threads may do exchanges themselves. */
+/* Whether program threads may do exchanges themselves: not with MESHSHIM_FAST_LANE=0. */
 bool mesh_fast_lane(void);
 
 /* MESHSHIM_RULES with absolute paths, and without empty ones. NULL: memory ran out. Constant. */

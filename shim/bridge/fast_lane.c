@@ -381,12 +381,29 @@ static void settle(struct downstream *d)
 		leave_to_bridge(d);
 }
 
+/* For tests (make SWITCH=1): in any call, at random, the bridge's thread takes over, or goes on. */
+static bool switches(struct downstream *d)
+{
+#ifdef SWITCH_LANES
+	static uint32_t state = 1;
+
+	state = state * 1664525 + 1013904223;
+	if (state >> 24 < SWITCH_LANES) {
+		if (d->fast)
+			leave_to_bridge(d);
+		return true;
+	}
+#endif
+	(void)d;
+	return false;
+}
+
 static enum fast_result send_some(struct downstream *d, int fd, const void *data, size_t len, size_t *n)
 {
 	uint64_t random = d->all->random;
 	bool begins = !d->fast;
 
-	if (!len || !may_send(d, fd))
+	if (!len || !may_send(d, fd) || switches(d))
 		return FAST_KERNEL;
 	if (!begins) {
 		if (!is_sound(d)) {
@@ -429,7 +446,7 @@ static bool holds_unseen(const struct downstream *d)
 
 static enum fast_result receive_some(struct downstream *d, void *data, size_t room, size_t *n)
 {
-	if (!d->fast || d->driving || !room)
+	if (!d->fast || d->driving || !room || switches(d))
 		return FAST_KERNEL;
 	if (!is_sound(d)) {
 		leave_to_bridge(d);

@@ -73,6 +73,7 @@ class Test:
         self.pki = pki
         self.long = long
         self.san = os.environ.get('SAN', '')
+        self.switch = os.environ.get('SWITCH', '')
         self.shim = self.build / 'libmeshshim.so'
         self.wrapper = self.build / 'meshshim'
         self.cleanups = []
@@ -170,7 +171,7 @@ class Test:
         flags = ' '.join(word for word in words if not word.startswith(('-j', '--jobserver')))
         # "-o all": the build is as it is, also when somebody edits a source meanwhile.
         env = {name: os.environ.get(name) for name in
-               ('SAN', 'DEBUG', 'CC', 'CPPFLAGS', 'CFLAGS', 'LDFLAGS', 'LDLIBS')}
+               ('SAN', 'DEBUG', 'SWITCH', 'CC', 'CPPFLAGS', 'CFLAGS', 'LDFLAGS', 'LDLIBS')}
         env.update(MAKEFLAGS=flags, LD_PRELOAD=self.sanitizer())
         return self.run(['make', '-s', '--no-print-directory', '-C', self.root, f'B={self.build}',
                          '-o', 'all', *arguments], env=env, **options)

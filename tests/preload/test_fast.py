@@ -85,6 +85,8 @@ def guest(t, mode, *args, program='fast', env=FAST, script=echo):
 @harness.test()
 def taken(t):
     """The program's own connection carries nothing; without the fast lane it carries all."""
+    if t.switch:
+        raise harness.Skip('lanes are changed at random')
     t.equal(guest(t, 'taken'), '0', 'bytes that the kernel carried')
     t.check(int(guest(t, 'taken', env=SLOW)) > 0, 'the fast lane was taken although it is off')
 
@@ -377,6 +379,8 @@ assert p.poll(50) == [], 'something nobody asked for'
 @harness.test(timeout=60, cases=['poll', 'select', 'timeout', 'epoll'])
 def polling(t, how):
     """Who polls takes the fast lane, by whatever call."""
+    if t.switch:
+        raise harness.Skip('lanes are changed at random')
     server, rules = origin_and_rules(t)
     argv = [harness.PYTHON, '-c', POLLING, how]
     bytes_of = {lane: int(t.succeed(argv, rules=rules, env={'MESHSHIM_FAST_LANE': lane}))
