@@ -105,12 +105,10 @@ static int wait_outside(struct visit *v, int fd, bool sends)
 	return error;
 }
 
-/* EAGAIN where the call must not wait: poll(2), select(2) and the epoll set know what for. */
-static int wait_or_not(struct visit *v, int fd, int flags, bool sends)
+/* Whether a call waits for what it cannot have at once. */
+static bool waits(const struct mesh_socket *socket, int fd, int flags)
 {
-	if ((flags & MSG_DONTWAIT) || !is_blocking(fd))
-		return EAGAIN;
-	return wait_outside(v, fd, sends);
+	return !(flags & MSG_DONTWAIT) && !atomic_load(&socket->set) && is_blocking(fd);
 }
 
 /* A blocking send is over when all is sent. Returns what the kernel took of it. */
@@ -141,8 +139,8 @@ bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, s
 
 		if (result == FAST_DONE)
 			done += some;
-		else if (result == FAST_WAIT)
-			error = wait_or_not(&v, fd, flags, true);
+		else if (result == FAST_WAIT) /* poll(2) and the like know what for */
+			error = waits(socket, fd, flags) ? wait_outside(&v, fd, true) : EAGAIN;
 		here = v.downstream != NULL;
 		if (result == FAST_KERNEL || error)
 			break;
@@ -168,14 +166,16 @@ bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size
 
 	if (!hook_may_read(data) || !arrive(&v, socket, fd))
 		return false;
+	enum fast_try try = waits(socket, fd, flags) ? FAST_MAY_WAIT : FAST_LOOK;
 	bool here = visit(&v);
 	if (here && (flags & ~(MSG_NOSIGNAL | MSG_DONTWAIT)))
-		fast_lane_give_up(v.downstream);
+		fast_lane_give_up(v.downstream, false);
 	while (here) {
-		result = fast_lane_receive(v.downstream, data, room, &some);
+		result = fast_lane_receive(v.downstream, try, data, room, &some);
 		if (result != FAST_WAIT)
 			break;
-		error = wait_or_not(&v, fd, flags, false);
+		error = try == FAST_LOOK ? EAGAIN : wait_outside(&v, fd, false);
+		try = FAST_WAITED;
 		here = v.downstream != NULL;
 		if (error == EINTR || error == EAGAIN)
 			break;
@@ -188,17 +188,17 @@ bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size
 	return error || (here && result == FAST_DONE);
 }
 
-void fast_leave_slow_path(struct mesh_socket *socket, int fd, bool break_off)
+void fast_leave_slow_path(struct mesh_socket *socket, int fd, enum fast_departure how)
 {
 	struct visit v;
 
 	if (!arrive(&v, socket, fd))
 		return;
 	if (visit(&v)) {
-		if (break_off)
+		if (how == FAST_BREAK_OFF)
 			fast_lane_break_off(v.downstream);
 		else
-			fast_lane_give_up(v.downstream);
+			fast_lane_give_up(v.downstream, how == FAST_RENOUNCE);
 		bridge_leave(&v.signals);
 	}
 	guard_leave(&v.guard, 0);

@@ -19,7 +19,9 @@ bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, s
 			 ssize_t *n);
 bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size_t room, int flags,
 			    ssize_t *n);
-void fast_leave_slow_path(struct mesh_socket *socket, int fd, bool break_off);
+enum fast_departure { FAST_GIVE_UP, FAST_BREAK_OFF, FAST_RENOUNCE };
+
+void fast_leave_slow_path(struct mesh_socket *socket, int fd, enum fast_departure how);
 void fast_in_vain_slow_path(struct mesh_socket *socket, int fd);
 void fast_close_slow_path(struct mesh_socket *entry, int fd);
 
@@ -44,21 +46,48 @@ static inline struct mesh_socket *fast_find(int fd)
 	return socket && atomic_load(&socket->upstream) && !thread_is_ours ? socket : NULL;
 }
 
+/* Before the kernel's own call that may wait: until fast_received(), none of its requests takes the fast lane,
+ * for its answer would not come to who waits there. */
+static inline void fast_wait_in_kernel(int fd)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	if (socket && !thread_is_ours)
+		atomic_fetch_add(&socket->receivers, 1);
+}
+
+/* After the real call, which received, or found nothing to receive. */
+static inline void fast_received(int fd, ssize_t n)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	if (!socket || thread_is_ours)
+		return;
+	if (atomic_load(&socket->receivers))
+		atomic_fetch_sub(&socket->receivers, 1);
+	if (n < 0 && atomic_load(&socket->bound))
+		fast_in_vain_slow_path(socket, fd);
+}
+
 /* recv(2), as fast_send() is send(2). */
-static inline bool fast_receive(int fd, void *data, size_t room, int flags, ssize_t *n)
+static inline bool fast_try_receive(int fd, void *data, size_t room, int flags, ssize_t *n)
 {
 	struct mesh_socket *socket = fast_find(fd);
 
 	return socket && fast_receive_slow_path(socket, fd, data, room, flags, n);
 }
 
-/* After a call that received, or found nothing to receive. */
-static inline void fast_received(int fd, ssize_t n)
+/* The same; after false, the real call is followed by fast_received(). */
+static inline bool fast_receive(int fd, void *data, size_t room, int flags, ssize_t *n)
 {
-	struct mesh_socket *socket = n < 0 ? sockets_find(fd) : NULL;
-
-	if (socket && atomic_load(&socket->bound) && !thread_is_ours)
-		fast_in_vain_slow_path(socket, fd);
+	if (fast_try_receive(fd, data, room, flags, n))
+		return true;
+	fast_wait_in_kernel(fd);
+	/* A request may have begun in the meantime. */
+	if (!fast_try_receive(fd, data, room, flags, n))
+		return false;
+	fast_received(fd, 0);
+	return true;
 }
 
 /* The number is about to be closed, or given to another file. */
@@ -74,7 +103,16 @@ static inline void fast_break_off(int fd)
 	struct mesh_socket *socket = fast_find(fd);
 
 	if (socket)
-		fast_leave_slow_path(socket, fd, true);
+		fast_leave_slow_path(socket, fd, FAST_BREAK_OFF);
+}
+
+/* Before calls that come by no hook: none of its requests takes the fast lane any more. */
+static inline void fast_renounce(int fd)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	if (socket && !thread_is_ours)
+		fast_leave_slow_path(socket, fd, FAST_RENOUNCE);
 }
 
 /* Before any other call that receives. */
@@ -83,7 +121,7 @@ static inline void fast_give_up(int fd)
 	struct mesh_socket *socket = fast_find(fd);
 
 	if (socket)
-		fast_leave_slow_path(socket, fd, false);
+		fast_leave_slow_path(socket, fd, FAST_GIVE_UP);
 }
 
 #endif

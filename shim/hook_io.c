@@ -10,6 +10,7 @@
 
 #include "shim/detour.h"
 #include "shim/fast.h"
+#include "shim/fast_iov.h"
 #include "shim/hook.h"
 #include "shim/hook_connect.h"
 
@@ -87,6 +88,26 @@ ssize_t hook_write(int fd, const void *data, size_t len)
 }
 EXPORT(write)
 
+ssize_t hook_writev(int fd, const struct iovec *parts, int n)
+{
+	ssize_t sent;
+
+	if (n > 0 && fast_send_parts(fd, parts, (size_t)n, 0, &sent))
+		return sent;
+	return real.writev(fd, parts, n);
+}
+EXPORT(writev)
+
+/* Inside of libc nobody comes by here: what the program does with the stream is the kernel's business. */
+FILE *hook_fdopen(int fd, const char *mode)
+{
+	if (!real.fdopen)
+		libc_bind();
+	fast_renounce(fd);
+	return real.fdopen(fd, mode);
+}
+EXPORT(fdopen)
+
 ssize_t hook_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
 		    socklen_t tolen)
 {
@@ -119,7 +140,10 @@ ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct msghdr moved;
 	struct detour detour = {0};
+	ssize_t n;
 
+	if (hook_may_read(msg) && fast_send_message(fd, msg, flags, &n))
+		return n;
 	switch (hook_may_read(msg) ? examine(fd, msg, flags, &detour) : PASS) {
 	case OPENED:
 		flags &= ~MSG_FASTOPEN;

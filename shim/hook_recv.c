@@ -8,6 +8,7 @@
 
 #include "shim/detour.h"
 #include "shim/fast.h"
+#include "shim/fast_iov.h"
 #include "shim/hook.h"
 
 /* 0: nothing is to be restored. */
@@ -32,7 +33,9 @@ ssize_t hook___recv_chk(int fd, void *data, size_t len, size_t size, int flags)
 {
 	ssize_t n;
 
-	if (len <= size && fast_receive(fd, data, len, flags, &n))
+	if (len > size) /* the end of the program */
+		return real.__recv_chk(fd, data, len, size, flags);
+	if (fast_receive(fd, data, len, flags, &n))
 		return n;
 	n = real.__recv_chk(fd, data, len, size, flags);
 	fast_received(fd, n);
@@ -56,7 +59,9 @@ ssize_t hook___read_chk(int fd, void *data, size_t len, size_t size)
 {
 	ssize_t n;
 
-	if (len <= size && fast_receive(fd, data, len, 0, &n))
+	if (len > size)
+		return real.__read_chk(fd, data, len, size);
+	if (fast_receive(fd, data, len, 0, &n))
 		return n;
 	n = real.__read_chk(fd, data, len, size);
 	fast_received(fd, n);
@@ -66,9 +71,13 @@ EXPORT(__read_chk)
 
 ssize_t hook_readv(int fd, const struct iovec *parts, int n)
 {
-	fast_give_up(fd);
-	ssize_t got = real.readv(fd, parts, n);
+	ssize_t got;
 
+	if (n > 0 && fast_find(fd) && fast_receive_parts(fd, parts, (size_t)n, 0, &got))
+		return got;
+	fast_give_up(fd);
+	fast_wait_in_kernel(fd);
+	got = real.readv(fd, parts, n);
 	fast_received(fd, got);
 	return got;
 }
@@ -82,6 +91,8 @@ ssize_t hook_recvfrom(int fd, void *data, size_t len, int flags, struct sockaddr
 
 	if (!from && fast_receive(fd, data, len, flags, &n))
 		return n;
+	if (from)
+		fast_wait_in_kernel(fd);
 	n = real.recvfrom(fd, data, len, flags, from, fromlen);
 	fast_received(fd, n);
 	if (n >= 0 && room)
@@ -96,8 +107,12 @@ ssize_t hook___recvfrom_chk(int fd, void *data, size_t len, size_t size, int fla
 	socklen_t room = room_for(from, fromlen);
 	ssize_t n;
 
-	if (!from && len <= size && fast_receive(fd, data, len, flags, &n))
+	if (len > size)
+		return real.__recvfrom_chk(fd, data, len, size, flags, from, fromlen);
+	if (!from && fast_receive(fd, data, len, flags, &n))
 		return n;
+	if (from)
+		fast_wait_in_kernel(fd);
 	n = real.__recvfrom_chk(fd, data, len, size, flags, from, fromlen);
 	fast_received(fd, n);
 	if (n >= 0 && room)
@@ -109,10 +124,13 @@ EXPORT(__recvfrom_chk)
 ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	socklen_t room = hook_may_read(msg) && hook_awake() && msg->msg_name ? msg->msg_namelen : 0;
+	ssize_t n;
 
+	if (hook_may_read(msg) && fast_receive_message(fd, msg, flags, &n))
+		return n;
 	fast_give_up(fd);
-	ssize_t n = real.recvmsg(fd, msg, flags);
-
+	fast_wait_in_kernel(fd);
+	n = real.recvmsg(fd, msg, flags);
 	fast_received(fd, n);
 	if (n >= 0 && room)
 		detour_restore(msg->msg_name, room, msg->msg_namelen);

@@ -159,6 +159,11 @@ EARLY static ssize_t raw_readv(int fd, const struct iovec *parts, int n)
 	return raw(SYS_readv, fd, (long)parts, n, 0, 0, 0);
 }
 
+EARLY static ssize_t raw_writev(int fd, const struct iovec *parts, int n)
+{
+	return raw(SYS_writev, fd, (long)parts, n, 0, 0, 0);
+}
+
 EARLY static ssize_t raw_write(int fd, const void *data, size_t len)
 {
 	return raw(SYS_write, fd, (long)data, (long)len, 0, 0, 0);
@@ -278,6 +283,7 @@ struct libc real = {
     .shutdown = raw_shutdown,
     .read = raw_read,
     .readv = raw_readv,
+    .writev = raw_writev,
     .write = raw_write,
     .__read_chk = raw_read_chk,
     .__recv_chk = raw_recv_chk,

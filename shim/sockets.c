@@ -46,6 +46,7 @@ uint64_t sockets_enter(int fd)
 	atomic_store(&table[fd].upstream, 0);
 	atomic_store(&table[fd].holds, false);
 	atomic_store(&table[fd].polling, 0);
+	atomic_store(&table[fd].receivers, 0);
 	atomic_store(&table[fd].cookie, cookie);
 	return cookie;
 }

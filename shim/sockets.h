@@ -38,6 +38,7 @@ struct mesh_socket {
 	_Atomic(struct twin *) bound; /* whose events are in that set in its stead; else NULL */
 	uint64_t set_serial;
 	bool masked; /* in the set it reports no EPOLLOUT, which `bound` does */
+	atomic_uint receivers; /* threads in the kernel's own calls that receive from it */
 	/* For those who poll, without a lock: */
 	_Atomic int upstream; /* a request is under way in the fast lane: the number of its upstream
 				 socket; else 0, or SOCKETS_DOUBT: it is in the kernel lane, and whether

@@ -29,6 +29,8 @@ struct downstream {
 	bool fast;	 /* a request is under way on the program's threads */
 	bool kernel_only; /* no request will be so any more */
 	bool doubt;	 /* kernel_only, until its program receives by a hooked call */
+	unsigned doubts; /* that turned out to be unfounded */
+	bool answered;	 /* since its program sent last, it was looked whether there is an answer */
 	bool over;	 /* the exchange is done, and `again` ends it */
 	bool touched;	 /* a call came since the last look */
 	bool ripe;	 /* at the last look there was something to do for who waits */

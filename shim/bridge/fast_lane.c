@@ -254,6 +254,8 @@ void fast_lane_in_vain(struct downstream *d)
 		epoll_set_unbind(twin);
 }
 
+enum { DOUBTS_MAX = 5 };
+
 /* ---- the watchdog ------------------------------------------------------------------------ */
 
 /* What the program, or a thread that waits, comes for. */
@@ -333,12 +335,19 @@ static bool is_read(struct downstream *d, int fd, const struct tcp_info *info)
 	return true;
 }
 
+static bool is_awaited_in_kernel(const struct downstream *d)
+{
+	const struct mesh_socket *socket = socket_of(d);
+
+	return socket && atomic_load(&socket->receivers);
+}
+
 static bool may_send(struct downstream *d, int fd)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
-	if (d->kernel_only || d->queued || d->driving ||
+	if (d->kernel_only || d->queued || d->driving || is_awaited_in_kernel(d) ||
 	    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
 	    len < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof(info.tcpi_bytes_retrans) ||
 	    info.tcpi_state != ESTABLISHED || !is_in_order(d, &info))
@@ -412,6 +421,7 @@ static enum fast_result send_some(struct downstream *d, int fd, const void *data
 		}
 		sock_ready(upstream_of(d)->sock, EPOLLOUT);
 	}
+	d->answered = false;
 	port_lend(d->down, data, len, NULL, 0);
 	drive(d);
 	*n = port_taken(d->down);
@@ -422,8 +432,10 @@ static enum fast_result send_some(struct downstream *d, int fd, const void *data
 		return FAST_KERNEL;
 	}
 	settle(d);
-	/* The next request: there would be nothing to wait for. */
-	if (!*n && d->fast && exchange_has_sent_all(d->exchange))
+	/* The next request: there would be nothing to wait for. And somebody may have begun to wait for the
+	 * answer to this one before it could be told where that comes. */
+	if (d->fast &&
+	    ((!*n && exchange_has_sent_all(d->exchange)) || is_awaited_in_kernel(d)))
 		leave_to_bridge(d);
 	return *n ? FAST_DONE : d->fast ? FAST_WAIT : FAST_KERNEL;
 }
@@ -444,19 +456,25 @@ static bool holds_unseen(const struct downstream *d)
 	       exchange_has_unread(d->exchange);
 }
 
-static enum fast_result receive_some(struct downstream *d, void *data, size_t room, size_t *n)
+static enum fast_result receive_some(struct downstream *d, enum fast_try try, void *data, size_t room,
+				     size_t *n)
 {
 	if (!d->fast || d->driving || !room || switches(d))
 		return FAST_KERNEL;
-	if (!is_sound(d)) {
+	/* A number that somebody waited at was held meanwhile. */
+	if (try != FAST_WAITED && !is_sound(d)) {
 		leave_to_bridge(d);
 		return FAST_KERNEL;
 	}
+	if (try == FAST_MAY_WAIT && !d->answered && exchange_has_sent_all(d->exchange) &&
+	    !exchange_has_unread(d->exchange))
+		return FAST_WAIT;
 	sock_ready(upstream_of(d)->sock, EPOLLIN | EPOLLOUT);
 	port_lend(d->down, NULL, 0, data, room);
 	drive(d);
 	*n = port_filled(d->down);
 	port_give_back(d->down);
+	d->answered = true;
 	settle(d);
 	/* Who waits here does nothing but wait for the answer; and a set that tells levels cannot tell what is
 	 * not in a socket. */
@@ -465,24 +483,29 @@ static enum fast_result receive_some(struct downstream *d, void *data, size_t ro
 	return *n ? FAST_DONE : d->fast ? FAST_WAIT : FAST_KERNEL;
 }
 
-enum fast_result fast_lane_receive(struct downstream *d, void *data, size_t room, size_t *n)
+enum fast_result fast_lane_receive(struct downstream *d, enum fast_try try, void *data, size_t room,
+				   size_t *n)
 {
 	if (d->doubt) {
-		d->kernel_only = d->doubt = false;
-		set_fast(d, false);
+		d->doubt = false;
+		/* But one that does so now and then only is not worth the wait each time. */
+		d->kernel_only = ++d->doubts > DOUBTS_MAX;
+		set_fast(d, d->fast);
 	}
-	enum fast_result result = receive_some(d, data, room, n);
+	enum fast_result result = receive_some(d, try, data, room, n);
 
 	tell_epoll(d);
 	return result;
 }
 
-void fast_lane_give_up(struct downstream *d)
+void fast_lane_give_up(struct downstream *d, bool for_good)
 {
-	if (!d->fast)
-		return;
-	leave_to_bridge(d);
+	d->kernel_only |= for_good;
+	if (d->fast)
+		leave_to_bridge(d);
 	tell_epoll(d);
+	if (for_good)
+		fast_lane_close(d);
 }
 
 void fast_lane_break_off(struct downstream *d)

@@ -41,11 +41,17 @@ enum fast_result {
  * FAST_DONE. */
 enum fast_result fast_lane_send(struct downstream *downstream, int fd, const void *data, size_t len,
 				size_t *n);
-enum fast_result fast_lane_receive(struct downstream *downstream, void *data, size_t room, size_t *n);
+
+/* Whether a receive that finds nothing is going to wait. If so, the first one does not even look: the answer
+ * cannot be there yet. */
+enum fast_try { FAST_LOOK, FAST_MAY_WAIT, FAST_WAITED };
+
+enum fast_result fast_lane_receive(struct downstream *downstream, enum fast_try try, void *data, size_t room,
+				   size_t *n);
 
 /* The request that is under way, if there is one, goes on in the kernel lane: for calls that are not made
- * here. */
-void fast_lane_give_up(struct downstream *downstream);
+ * here. `for_good`: and so do all that come after it. */
+void fast_lane_give_up(struct downstream *downstream, bool for_good);
 
 /* Nobody will read the answer to the request that is under way, if there is one. Who waits for it is woken. */
 void fast_lane_break_off(struct downstream *downstream);

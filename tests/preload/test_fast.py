@@ -296,7 +296,22 @@ def descriptors(t):
 # Requests with a socket that never waits, by what its program waits with. Says how many bytes of 20 of them
 # the kernel carried, the least of several times.
 POLLING = '''
-import select, selectors, socket, struct, sys
+import itertools, os, select, selectors, socket, struct, sys
+
+turns = itertools.cycle((False, True))
+
+def send(s, data):
+    if not parts:
+        return s.send(data)
+    pieces = [data[:9], b'', data[9:2000], data[2000:]]
+    return s.sendmsg(pieces) if next(turns) else os.writev(s.fileno(), pieces)
+
+def receive(s):
+    if not parts:
+        return s.recv(65536)
+    pieces = [bytearray(7), bytearray(0), bytearray(20000), bytearray(65536)]
+    n = s.recvmsg_into(pieces)[0] if next(turns) else os.readv(s.fileno(), pieces)
+    return b''.join(pieces)[:n]
 
 def carried(s):
     info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
@@ -328,13 +343,13 @@ def ask(s, wait, path, body=b'', size=3):
               '\\r\\n\\r\\n').encode() + body
     while s_send:
         try:
-            s_send = s_send[s.send(s_send):]
+            s_send = s_send[send(s, s_send):]
         except BlockingIOError:
             wait(s, 'out')
     answer = b''
     while b'\\r\\n\\r\\n' not in answer or len(answer.split(b'\\r\\n\\r\\n', 1)[1]) < size:
         try:
-            more = s.recv(65536)
+            more = receive(s)
         except BlockingIOError:
             wait(s, 'in')
             continue
@@ -342,7 +357,7 @@ def ask(s, wait, path, body=b'', size=3):
         answer += more
     return answer.split(b'\\r\\n\\r\\n', 1)[1]
 
-how = sys.argv[1]
+how, parts = sys.argv[1], sys.argv[2:] == ['parts']
 wait = globals()['by_' + how]
 
 def connect():
@@ -376,13 +391,14 @@ assert p.poll(50) == [], 'something nobody asked for'
 '''
 
 
-@harness.test(timeout=60, cases=['poll', 'select', 'timeout', 'epoll'])
+@harness.test(timeout=60, cases=['poll', 'select', 'timeout', 'epoll', 'poll parts', 'epoll parts',
+                                 'timeout parts'])
 def polling(t, how):
     """Who polls takes the fast lane, by whatever call."""
     if t.switch:
         raise harness.Skip('lanes are changed at random')
     server, rules = origin_and_rules(t)
-    argv = [harness.PYTHON, '-c', POLLING, how]
+    argv = [harness.PYTHON, '-c', POLLING, *how.split()]
     bytes_of = {lane: int(t.succeed(argv, rules=rules, env={'MESHSHIM_FAST_LANE': lane}))
                 for lane in '01'}
     t.check(bytes_of['0'] > 0, 'the fast lane was taken although it is off')
