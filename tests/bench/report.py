@@ -53,11 +53,6 @@ thread. All is on loopback, where a round trip costs nothing: a real network mak
 and hops relatively cheaper.
 '''
 
-EPOLL = '''
-The fast lane does not serve epoll sets so far: in those workloads `meshshim` and `meshshim-kernel`
-are the same path, and the difference between them is noise.
-'''
-
 
 def median(values):
     return statistics.median(values)
@@ -190,7 +185,6 @@ class Results:
         lanes = '\n'.join(f'| `{path.name}` | {path.title} |' for path in self.lanes)
         parts = [INTRODUCTION.format(lanes=lanes, rounds=self.options.rounds, ms=self.options.ms,
                                      warm=self.options.warm)]
-        parts.append(EPOLL)
         parts.append(section('The machine', self.machine()))
         if plot:
             parts.append(f'\n![requests per second, of direct HTTPS]({pathlib.Path(plot).name})\n')
