@@ -14,6 +14,7 @@
  */
 #include "shim/bridge/http1.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define LLHTTP_STRICT_MODE 1
@@ -22,45 +23,59 @@
 #include "rules/ascii.h"
 #include "shim/bridge/head.h"
 
-/* Whether byte i ends the head: data[0..i] ends with CRLF CRLF. */
-static bool ends_head(const char *data, size_t i)
+/* How many bytes there are before the first control character. */
+static size_t plain_length(const char *data, size_t n)
 {
-	return i >= 3 && data[i - 2] == '\n';
+	typedef unsigned char vector __attribute__((vector_size(16)));
+	vector bytes;
+	uint64_t found[2];
+	size_t i = 0;
+
+	for (; n - i >= sizeof(bytes); i += sizeof(bytes)) {
+		memcpy(&bytes, data + i, sizeof(bytes));
+		bytes = (vector)(bytes < ' ') | (vector)(bytes == 0x7f);
+		memcpy(found, &bytes, sizeof(found));
+		if (found[0])
+			return i + (unsigned)__builtin_ctzll(le64toh(found[0])) / 8;
+		if (found[1])
+			return i + 8 + (unsigned)__builtin_ctzll(le64toh(found[1])) / 8;
+	}
+	while (i < n && (unsigned char)data[i] >= ' ' && data[i] != 0x7f)
+		i++;
+	return i;
 }
 
 ssize_t http1_head_length(const char *data, size_t n, size_t *scanned, const char **why)
 {
-	for (size_t i = *scanned; i < n; i++) {
-		unsigned char c = (unsigned char)data[i];
-		if (c == ' ' || c == '\t') {
-			if (i > 0 && data[i - 1] == '\n') {
-				*why = "folded header line";
-				return -1;
-			}
-		} else if (c > ' ' && c != 0x7f) {
-			continue;
-		} else if (c == '\r') {
-			if (i + 1 == n) {
-				*scanned = i;
-				return 0;
-			}
+	size_t i = *scanned;
+
+	while (i < n) {
+		if ((data[i] == ' ' || data[i] == '\t') && i > 0 && data[i - 1] == '\n') {
+			*why = "folded header line";
+			return -1;
+		}
+		i += plain_length(data + i, n - i);
+		if (i == n)
+			break;
+		if (data[i] == '\r') {
+			if (i + 1 == n)
+				break;
 			if (data[i + 1] != '\n') {
 				*why = "CR without LF in the head";
 				return -1;
 			}
-		} else if (c == '\n') {
-			if (i == 0 || data[i - 1] != '\r') {
-				*why = "LF without CR in the head";
-				return -1;
-			}
-			if (ends_head(data, i))
-				return (ssize_t)(i + 1);
+			i += 2;
+			if (i >= 4 && data[i - 3] == '\n')
+				return (ssize_t)i;
+		} else if (data[i] == '\t') {
+			i++;
 		} else {
-			*why = "control character in the head";
+			*why = data[i] == '\n' ? "LF without CR in the head"
+					       : "control character in the head";
 			return -1;
 		}
 	}
-	*scanned = n;
+	*scanned = i;
 	return 0;
 }
 
@@ -144,14 +159,17 @@ static void trim(struct field *field)
 /* RFC 9110 5.6.2 */
 static bool is_token(const char *text, size_t len)
 {
-	static const char others[] = "!#$%&'*+-.^_`|~";
+	static const bool token[256] = {
+	    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
+	    ['#'] = true,	  ['$'] = true,		['%'] = true,	      ['&'] = true,
+	    ['\''] = true,	  ['*'] = true,		['+'] = true,	      ['-'] = true,
+	    ['.'] = true,	  ['^'] = true,		['_'] = true,	      ['`'] = true,
+	    ['|'] = true,	  ['~'] = true,
+	};
 
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i];
-		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		      (c && strchr(others, c))))
+	for (size_t i = 0; i < len; i++)
+		if (!token[(unsigned char)text[i]])
 			return false;
-	}
 	return len > 0;
 }
 
