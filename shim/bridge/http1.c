@@ -271,13 +271,15 @@ lawful:
 /* RFC 9112 9.3, RFC 9110 7.8 and 10.1.1 */
 static void read_connection(struct http1_head *head)
 {
-	head->keep_alive = !head_has_token(head, "Connection", "close") &&
-			   (head->minor == 1 || head_has_token(head, "Connection", "keep-alive")) &&
+	enum { CLOSE = 1, KEEP_ALIVE = 2, UPGRADE = 4 };
+	static const char *const options[] = {"close", "keep-alive", "upgrade"};
+	unsigned found = head_tokens(head, "Connection", options, 3);
+
+	head->keep_alive = !(found & CLOSE) && (head->minor == 1 || found & KEEP_ALIVE) &&
 			   head->framing != HTTP1_UNTIL_CLOSE;
 	/* Nobody could read the requests in a tunnel of HTTP/2. Upgrades may be ignored (RFC 9110
 	 * 7.8), and this one is. */
-	head->upgrade = head_has_token(head, "Connection", "upgrade") &&
-			head_find(head, "Upgrade", 0) != NULL &&
+	head->upgrade = found & UPGRADE && head_find(head, "Upgrade", 0) != NULL &&
 			!head_has_token(head, "Upgrade", "h2c");
 	head->expect_continue =
 	    head->request && head->minor == 1 && head_has_token(head, "Expect", "100-continue");
