@@ -196,58 +196,45 @@ void head_strip_hop_by_hop(struct http1_head *head, bool keep_upgrade)
 	head->n_fields = kept;
 }
 
-/* Writing, or with out NULL only counting. */
-struct writer {
-	char *out;
-	size_t n;
-};
-
-static void put(struct writer *writer, const char *text, size_t len)
-{
-	if (writer->out && len > 0)
-		memcpy(writer->out + writer->n, text, len);
-	writer->n += len;
-}
-
-static void put_text(struct writer *writer, const char *text)
-{
-	put(writer, text, strlen(text));
-}
-
-static void put_head(struct writer *writer, const struct http1_head *head)
-{
-	if (head->request) {
-		put(writer, head->method, head->method_len);
-		put_text(writer, " ");
-		put(writer, head->target, head->target_len);
-		put_text(writer, " HTTP/1.1\r\n");
-	} else {
-		const char status[4] = {
-		    (char)('0' + head->status / 100 % 10), (char)('0' + head->status / 10 % 10),
-		    (char)('0' + head->status % 10),
-		    ' ', /* stands even if there is no reason (RFC 9112 4) */
-		};
-		put_text(writer, "HTTP/1.1 ");
-		put(writer, status, sizeof(status));
-		put(writer, head->reason, head->reason_len);
-		put_text(writer, "\r\n");
-	}
-	for (size_t i = 0; i < head->n_fields; i++) {
-		const struct field *field = &head->fields[i];
-		put(writer, field->name, field->name_len);
-		put_text(writer, ": ");
-		put(writer, field->value, field->value_len);
-		put_text(writer, "\r\n");
-	}
-	put_text(writer, "\r\n");
-}
+/* The start line but for its texts: "METHOD target HTTP/1.1", "HTTP/1.1 200 reason". */
+#define REQUEST_LINE  (sizeof("  HTTP/1.1\r\n") - 1)
+#define RESPONSE_LINE (sizeof("HTTP/1.1 200 \r\n") - 1)
 
 size_t head_length(const struct http1_head *head)
 {
-	struct writer count = {NULL, 0};
+	size_t n = head->request ? REQUEST_LINE + head->method_len + head->target_len
+				 : RESPONSE_LINE + head->reason_len;
 
-	put_head(&count, head);
-	return count.n;
+	for (size_t i = 0; i < head->n_fields; i++)
+		n += head->fields[i].name_len + strlen(": ") + head->fields[i].value_len +
+		     strlen("\r\n");
+	return n + strlen("\r\n");
+}
+
+static inline char *put(char *out, const char *text, size_t len)
+{
+	return len ? mempcpy(out, text, len) : out;
+}
+
+static inline char *put_two(char *out, const char two[2])
+{
+	return mempcpy(out, two, 2);
+}
+
+static char *put_start(char *out, const struct http1_head *head)
+{
+	if (head->request) {
+		out = put(out, head->method, head->method_len);
+		*out++ = ' ';
+		out = put(out, head->target, head->target_len);
+		return put(out, " HTTP/1.1", strlen(" HTTP/1.1"));
+	}
+	out = put(out, "HTTP/1.1 ", strlen("HTTP/1.1 "));
+	*out++ = (char)('0' + head->status / 100 % 10);
+	*out++ = (char)('0' + head->status / 10 % 10);
+	*out++ = (char)('0' + head->status % 10);
+	*out++ = ' '; /* stands even if there is no reason (RFC 9112 4) */
+	return put(out, head->reason, head->reason_len);
 }
 
 ssize_t head_write(const struct http1_head *head, struct buf *out)
@@ -256,8 +243,13 @@ ssize_t head_write(const struct http1_head *head, struct buf *out)
 
 	if (len > buf_room(out))
 		return -1;
-	struct writer writer = {buf_reserve(out), 0};
-	put_head(&writer, head);
+	char *to = put_two(put_start(buf_reserve(out), head), "\r\n");
+	for (size_t i = 0; i < head->n_fields; i++) {
+		const struct field *field = &head->fields[i];
+		to = put_two(put(to, field->name, field->name_len), ": ");
+		to = put_two(put(to, field->value, field->value_len), "\r\n");
+	}
+	put_two(to, "\r\n");
 	buf_added(out, len);
 	return (ssize_t)len;
 }
