@@ -184,30 +184,61 @@ static void nothing(void)
 }
 
 /* Another object stands for it from now on, and the old one is gone: between requests, or within. */
+static struct conn *moved(struct conn *old)
+{
+	struct conn *c = malloc(sizeof(*c));
+
+	*c = *old;
+	control(c, EPOLL_CTL_MOD, c->registered);
+	conn_bury(old);
+	return c;
+}
+
+/* A while with nothing to do. Returns how many times around. */
+static unsigned long linger(int set, long ms)
+{
+	struct epoll_event events[BATCH];
+	long until = now_ms() + ms;
+
+	returns = 0;
+	while (now_ms() < until) {
+		int n = wait_events(set, events, 50);
+
+		for (int i = 0; i < n; i++)
+			conn_ready(events[i].data.ptr, events[i].events);
+	}
+	return returns;
+}
+
+/* All at once, so that each has an upstream connection of its own. */
+static void all_trip(struct conn **all, int n, const char *path)
+{
+	for (int i = 0; i < n; i++)
+		conn_start(all[i], path, 0);
+	for (int i = 0; i < n; i++)
+		conn_finish(all[i]);
+}
+
 static void data(void)
 {
 	int set = epoll_create1(0);
-	struct conn *c[8], *old;
+	struct conn *c[8];
 
 	for (int k = 0; k < 8; k++)
-		conn_warm(c[k] = conn_open(host, port, set, manner_named(k & 1 ? "edge" : "level")));
-	for (int i = 0; i < 40; i++) {
-		int k = i % 8;
-
-		if (i & 8)
-			conn_start(c[k], i & 16 ? "/size/100000" : "/wait/20", 0);
-		old = c[k];
-		c[k] = malloc(sizeof(*old));
-		*c[k] = *old;
-		control(c[k], EPOLL_CTL_MOD, c[k]->registered);
-		conn_bury(old);
-		conn_finish(c[k]);
-		if (i >= 32) /* its upstream connection ends */
-			pause_ms(60);
-		struct epoll_event events[BATCH];
-		int n = wait_events(set, events, 1);
-		for (int e = 0; e < n; e++)
-			conn_ready(events[e].data.ptr, events[e].events);
+		c[k] = conn_open(host, port, set, manner_named(k & 1 ? "edge" : "level"));
+	for (int round = 0; round < 3; round++) {
+		all_trip(c, 8, "/wait/10");
+		all_trip(c, 8, "/wait/10");
+		for (int k = 0; k < 8; k++) {
+			conn_start(c[k], k & 2 ? "/size/100000" : "/wait/20", 0);
+			c[k] = moved(c[k]);
+		}
+		for (int k = 0; k < 8; k++)
+			conn_finish(c[k]);
+		all_trip(c, 8, "/wait/10");
+		for (int k = 0; k < 8; k++)
+			c[k] = moved(c[k]);
+		linger(set, 150); /* their upstream connections end */
 	}
 }
 
@@ -356,34 +387,25 @@ static void idle(void)
 {
 	const struct manner *manner = manner_named(args[0]);
 	int set = epoll_create1(0);
-	struct conn *all[32];
-	struct epoll_event events[BATCH];
+	struct conn *all[8];
 
-	for (int round = 0; round < 2; round++) {
-		long until;
-
-		for (int i = 0; i < 32; i++) {
-			if (!round)
-				all[i] = conn_open(host, port, set, manner);
-			conn_start(all[i], "/wait/20", 0);
-		}
-		for (int i = 0; i < 32; i++)
-			conn_finish(all[i]);
-		for (int i = 0; i < 32; i++)
-			conn_start(all[i], "/wait/20", 0);
-		for (int i = 0; i < 32; i++)
-			conn_finish(all[i]);
-		returns = 0;
-		for (until = now_ms() + 400; now_ms() < until;) {
-			int n = wait_events(set, events, 50);
-
-			for (int k = 0; k < n; k++)
-				conn_ready(events[k].data.ptr, events[k].events);
-		}
-		if (returns > 150)
+	for (int i = 0; i < 8; i++)
+		all[i] = conn_open(host, port, set, manner);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 5; i++)
+			all_trip(all, 8, "/wait/5");
+		if (linger(set, 300) > 60)
 			die("%lu times around with nothing to do", returns);
+		for (int i = 0; i < 8; i++)
+			conn_trip(all[i], "/echo/x", 0);
 	}
-	for (int i = 0; i < 32; i++)
+	/* Nor while nothing is to be heard. */
+	all_trip(all, 8, "/wait/5");
+	for (int i = 0; i < 8; i++)
+		set_events(all[i], 0);
+	if (linger(set, 300) > 20)
+		die("%lu times around with nothing to hear", returns);
+	for (int i = 0; i < 8; i++)
 		conn_trip(all[i], "/echo/x", 0);
 }
 

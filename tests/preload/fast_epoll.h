@@ -45,8 +45,8 @@ struct conn {
 };
 
 static char blob[2 << 20]; /* the pattern */
-static unsigned long returns; /* of epoll_wait(2) */
-static unsigned batches;
+static __thread unsigned long returns; /* of epoll_wait(2) */
+static __thread unsigned batches;
 
 static inline void blob_init(void)
 {

@@ -132,3 +132,31 @@ def busy(t):
 @harness.test(timeout=60, cases=['taken', 'ended'])
 def room(t, what):
     both(t, 'room', what, script=brief('notify') if what == 'ended' else patient, plain=what != 'ended')
+
+
+SETS = 'fast_epoll_sets'
+
+
+@harness.test(timeout=60, cases=['fork', 'copies', 'reuse', 'two', 'nested', 'numbers'])
+def sets(t, mode):
+    both(t, mode, program=SETS)
+
+
+@harness.test(timeout=60)
+def moves(t):
+    t.equal(both(t, 'moves', program=SETS), '0', 'bytes that the kernel carried')
+
+
+@harness.test(timeout=60)
+def many_sets(t):
+    t.equal(both(t, 'many', '600', program=SETS, plain=False), '0', 'bytes that the kernel carried')
+
+
+@harness.test(timeout=60, cases=['write', 'both'])
+def shuts(t, how):
+    both(t, 'shuts', how, program=SETS)
+
+
+@harness.test(timeout=60, cases=['level', 'oneshot', 'own'])
+def threads(t, how):
+    both(t, 'threads', how, program=SETS)
