@@ -97,6 +97,16 @@ static inline void fast_close(int fd)
 		fast_close_slow_path(&atomic_load(&sockets_table)[fd], fd);
 }
 
+/* So are those from `first` to `last`. */
+static inline void fast_close_range(unsigned first, unsigned last)
+{
+	if (!atomic_load_explicit(&sockets_table, memory_order_acquire) || first >= SOCKETS_MAX ||
+	    thread_is_ours)
+		return;
+	for (int fd = sockets_next((int)first, last); fd >= 0; fd = sockets_next(fd + 1, last))
+		fast_close(fd);
+}
+
 /* After a shutdown(2) of the receiving side. */
 static inline void fast_break_off(int fd)
 {

@@ -78,6 +78,9 @@ int hook_close_range(unsigned first, unsigned last, int flags)
 	bool closes = first <= last && (flags & ~CLOSE_RANGE_UNSHARE) == 0;
 	int ours = closes ? next_protected(first, last) : -1;
 
+	if (first <= last && flags == 0)
+		fast_close_range(first, last);
+
 	return ours < 0 ? real.close_range(first, last, flags)
 			: close_around(first, last, flags, ours);
 }
@@ -87,6 +90,7 @@ void hook_closefrom(int first)
 {
 	int ours = next_protected(first < 0 ? 0 : (unsigned)first, INT_MAX);
 
+	fast_close_range(first < 0 ? 0 : (unsigned)first, INT_MAX);
 	/* Below ours piece by piece; the rest has an end that only libc and the kernel know. */
 	for (first = first < 0 ? 0 : first; ours >= 0;
 	     ours = next_protected((unsigned)first, INT_MAX)) {
@@ -128,6 +132,13 @@ static int take_up(int rc, int to, bool moved)
 	return rc;
 }
 
+/* What has that number is closed, if it is certain that dup2(2) will do it. */
+static void leave(int from, int to)
+{
+	if (from != to && sockets_know(to) && fcntl(from, F_GETFD) >= 0)
+		fast_close(to);
+}
+
 int hook_dup2(int from, int to)
 {
 	int saved = errno;
@@ -137,6 +148,7 @@ int hook_dup2(int from, int to)
 		return -1;
 	if (moved)
 		errno = saved;
+	leave(from, to);
 	return take_up(real.dup2(from, to), to, moved);
 }
 EXPORT(dup2)
@@ -151,6 +163,8 @@ int hook_dup3(int from, int to, int flags)
 		return -1;
 	if (moved)
 		errno = saved;
+	if ((flags & ~O_CLOEXEC) == 0)
+		leave(from, to);
 	return take_up(real.dup3(from, to, flags), to, moved);
 }
 EXPORT(dup3)

@@ -8,6 +8,16 @@
 _Atomic(struct mesh_socket *) sockets_table;
 atomic_int sockets_bound;
 
+static atomic_int top; /* no number above was ever noted */
+
+static void note_top(int fd)
+{
+	int before = atomic_load(&top);
+
+	while (before < fd && !atomic_compare_exchange_weak(&top, &before, fd))
+		;
+}
+
 uint64_t socket_cookie(int fd)
 {
 	uint64_t cookie = 0;
@@ -41,6 +51,7 @@ uint64_t sockets_enter(int fd)
 
 	if (!cookie)
 		return 0;
+	note_top(fd);
 	atomic_store(&table[fd].cookie, 0);
 	atomic_store(&table[fd].downstream, NULL);
 	atomic_store(&table[fd].upstream, 0);
@@ -60,6 +71,7 @@ void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event
 	struct mesh_socket *entry = &table[fd];
 	int before = atomic_load(&entry->set);
 
+	note_top(set > fd ? set : fd);
 	if (op == EPOLL_CTL_ADD) {
 		atomic_store(&entry->set_cookie, socket_cookie(fd));
 		atomic_store(&entry->set, before && before != set + 1 ? SOCKETS_SETS : set + 1);
@@ -73,6 +85,16 @@ void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event
 	}
 	atomic_store(&entry->events, event->events);
 	atomic_store(&entry->data, event->data.u64);
+}
+
+int sockets_next(int fd, unsigned last)
+{
+	int highest = atomic_load(&top);
+
+	for (; fd <= highest && (unsigned)fd <= last; fd++)
+		if (sockets_know(fd))
+			return fd;
+	return -1;
 }
 
 bool sockets_in_epoll(const struct mesh_socket *socket)

@@ -72,6 +72,9 @@ static inline bool sockets_know(int fd)
 		atomic_load_explicit(&table[fd].is_set, memory_order_relaxed));
 }
 
+/* The lowest number from `fd` to `last` of which sockets_know(); -1: there is none. */
+int sockets_next(int fd, unsigned last);
+
 /* A number that no other socket has as long as the machine runs; 0: it cannot be had. errno is not
  * preserved. */
 uint64_t socket_cookie(int fd);

@@ -6,9 +6,11 @@
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "shim/bridge/channel.h"
 #include "shim/bridge/twin.h"
+#include "shim/container_of.h"
 #include "shim/fds.h"
 #include "shim/libc.h"
 #include "shim/sockets.h"
@@ -16,11 +18,44 @@
 
 /* ---- sets -------------------------------------------------------------------------------- */
 
+/* Bridge: what has come. */
+static bool fetch_one(struct twins *twins)
+{
+	uint64_t serial;
+	int fd;
+
+	if (!channel_receive(twins->near, &serial, &fd))
+		return false;
+	for (int i = 0; i < EPOLL_SETS_MAX; i++)
+		if (twins->sets[i].serial == serial) {
+			twins->sets[i].near = fd;
+			return true;
+		}
+	real.close(fd);
+	return true;
+}
+
+static void fetch_all(struct task *task)
+{
+	struct twins *twins = container_of(task, struct twins, fetch_sets);
+
+	twins->fetching_sets = false;
+	while (fetch_one(twins))
+		;
+}
+
+/* A set lives, and is heard of in a set that it is in, as long as anybody has a number for it: what is on
+ * its way to the bridge is one. */
 static void set_close(struct twins *twins, struct epoll_set *set)
 {
 	fds_close(set->far);
-	if (set->near >= 0)
+	if (set->near >= 0) {
 		twin_close_near(twins, set->near);
+	} else if (!twins->fetching_sets) {
+		twins->fetching_sets = true;
+		twins->fetch_sets.run = fetch_all;
+		loop_defer(twins->loop, &twins->fetch_sets);
+	}
 	*set = (struct epoll_set){.number = -1, .far = -1, .near = -1};
 }
 
@@ -70,20 +105,8 @@ static struct epoll_set *set_open(struct twins *twins, int number)
 /* Bridge: its number there. */
 static int set_near(struct twins *twins, struct epoll_set *wanted)
 {
-	uint64_t serial;
-	int fd;
-
-	while (wanted->near < 0 && channel_receive(twins->near, &serial, &fd)) {
-		struct epoll_set *set = NULL;
-
-		for (int i = 0; i < EPOLL_SETS_MAX; i++)
-			if (twins->sets[i].serial == serial)
-				set = &twins->sets[i];
-		if (set)
-			set->near = fd;
-		else
-			real.close(fd);
-	}
+	while (wanted->near < 0 && fetch_one(twins))
+		;
 	return wanted->near;
 }
 
@@ -134,6 +157,11 @@ void epoll_sets_forget(struct twins *twins, int number)
 	set->number = -1;
 	if (!set->bound)
 		set_close(twins, set);
+	/* The last one out closes it. */
+	for (struct twin *twin = set->bound, *next; twin; twin = next) {
+		next = twin->binding.next;
+		epoll_set_unbind(twin);
+	}
 }
 
 void epoll_sets_release(struct twins *twins)
@@ -197,8 +225,9 @@ void epoll_set_unbind(struct twin *twin)
 		return;
 	control(twin, EPOLL_CTL_DEL, 0);
 	note_bound(binding->socket, NULL);
+	DL_DELETE2(set->bound, twin, binding.prev, binding.next);
 	*binding = (struct binding){0};
-	if (!--set->bound && set->number < 0)
+	if (!set->bound && set->number < 0)
 		set_close(twin->all, set);
 }
 
@@ -251,7 +280,7 @@ int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint3
 	if (!set)
 		return -1;
 	if (op == EPOLL_CTL_ADD) {
-		set->bound++;
+		DL_APPEND2(set->bound, twin, binding.prev, binding.next);
 		binding->set = set;
 	} else {
 		note_bound(binding->socket, NULL);

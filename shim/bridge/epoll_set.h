@@ -28,7 +28,7 @@ struct epoll_set {
 	int number;	 /* the program's own of it; -1: closed, as far as we know */
 	int far, near;	 /* ours, in each table; near -1: not fetched so far */
 	uint64_t serial; /* 0: not in use */
-	unsigned bound;	 /* so many sockets are in there */
+	struct twin *bound; /* what is in there */
 };
 
 /* Part of struct twin. */
@@ -37,6 +37,7 @@ struct binding {
 	struct mesh_socket *socket; /* whose events it carries */
 	uint32_t events;
 	uint64_t data;
+	struct twin *next, *prev; /* bound in the same set */
 };
 
 /*

@@ -232,6 +232,12 @@ int fast_lane_epoll_ctl(struct downstream *d, int set, int op, struct epoll_even
 	if (real.epoll_ctl(set, op, d->claim.number, op == EPOLL_CTL_DEL ? event : &own) < 0)
 		return -1;
 	sockets_note_epoll(set, op, d->claim.number, event);
+	/* By a copy's number: out of the set that we know, or of one that we do not. */
+	if (op == EPOLL_CTL_DEL && atomic_load(&socket->set) > 0) {
+		atomic_store(&socket->set, SOCKETS_SETS);
+		if (socket->bound)
+			epoll_set_unbind(socket->bound);
+	}
 	socket->masked = op == EPOLL_CTL_MOD && own.events != event->events;
 	tell_epoll(d);
 	return 0;

@@ -37,6 +37,8 @@ struct twins {
 	struct task close_near;
 	struct epoll_set sets[EPOLL_SETS_MAX];
 	uint64_t set_serials;
+	struct task fetch_sets;
+	bool fetching_sets;
 };
 
 /* Embedded in its connection, all zero at first. */
