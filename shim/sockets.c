@@ -101,7 +101,8 @@ bool sockets_in_epoll(const struct mesh_socket *socket)
 {
 	return atomic_load(&socket->set) > 0 &&
 	       atomic_load(&socket->set_cookie) == atomic_load(&socket->cookie) &&
-	       !(atomic_load(&socket->events) & (EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP));
+	       !(atomic_load(&socket->events) &
+		 (EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP | SOCKETS_TO_WRITE));
 }
 
 void sockets_leave(int fd)

@@ -13,14 +13,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 #define SOCKETS_MAX 65536 /* numbers above are not entered */
 
 #define SOCKETS_SETS  (-1)
 #define SOCKETS_DOUBT (-1)
 
+#define SOCKETS_TO_WRITE (EPOLLOUT | EPOLLWRNORM)
+
 struct downstream;
-struct epoll_event;
 struct twin;
 
 struct mesh_socket {
@@ -37,7 +39,6 @@ struct mesh_socket {
 	/* epoll_set.c, under the bridge's lock: */
 	_Atomic(struct twin *) bound; /* whose events are in that set in its stead; else NULL */
 	uint64_t set_serial;
-	bool masked; /* in the set it reports no EPOLLOUT, which `bound` does */
 	atomic_uint receivers; /* threads in the kernel's own calls that receive from it */
 	/* For those who poll, without a lock: */
 	_Atomic int upstream; /* a request is under way in the fast lane: the number of its upstream
@@ -85,7 +86,8 @@ uint64_t sockets_enter(int fd);
 /* epoll_ctl(2) has done that, for whatever `fd` may be. Remembered until it is closed. */
 void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event);
 
-/* Whether the fast lane can tell its program by way of an epoll set: it is in one, in an ordinary way. */
+/* Whether the fast lane can tell its program by way of an epoll set: it is in one, in an ordinary way, and
+ * not to be told when there is room. */
 bool sockets_in_epoll(const struct mesh_socket *socket);
 
 /* The number is being closed, or turned out to be another socket's. */

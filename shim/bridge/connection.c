@@ -71,7 +71,7 @@ int connection_come_home(struct connection *connection)
 {
 	if (!connection->twin.all || connection->watch.fd >= 0)
 		return 0;
-	epoll_set_come_home(&connection->twin);
+	epoll_set_unbind(&connection->twin);
 	sock_move(connection->sock, connection->twin.near);
 	sock_ready(connection->sock, EPOLLIN | EPOLLOUT);
 	return loop_watch(connection->loop, &connection->watch, connection->twin.near, EVENTS);

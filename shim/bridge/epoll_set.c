@@ -231,32 +231,11 @@ void epoll_set_unbind(struct twin *twin)
 		set_close(twin->all, set);
 }
 
-void epoll_set_limit(struct twin *twin, uint32_t events)
-{
-	struct binding *binding = &twin->binding;
-
-	if (!binding->set || binding->events == events)
-		return;
-	if (control(twin, EPOLL_CTL_MOD, events) < 0)
-		epoll_set_unbind(twin);
-	else
-		binding->events = events;
-}
-
-void epoll_set_come_home(struct twin *twin)
-{
-	const struct mesh_socket *socket = twin->binding.socket;
-
-	if (socket && socket->masked)
-		epoll_set_limit(twin, EPOLLOUT | EPOLLWRNORM);
-	else
-		epoll_set_unbind(twin);
-}
-
 static bool is_bound_so(const struct binding *binding, const struct mesh_socket *socket,
 			uint32_t events, uint64_t data)
 {
-	return binding->socket == socket && binding->events == events && binding->data == data &&
+	return binding->socket == socket && binding->cookie == atomic_load(&socket->cookie) &&
+	       binding->events == events && binding->data == data &&
 	       binding->set->serial == socket->set_serial &&
 	       binding->set->number == atomic_load(&socket->set) - 1;
 }
@@ -286,6 +265,7 @@ int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint3
 		note_bound(binding->socket, NULL);
 	}
 	binding->socket = socket;
+	binding->cookie = atomic_load(&socket->cookie);
 	binding->events = events;
 	binding->data = data;
 	note_bound(socket, twin);

@@ -35,6 +35,7 @@ struct epoll_set {
 struct binding {
 	struct epoll_set *set; /* NULL: it is in none */
 	struct mesh_socket *socket; /* whose events it carries */
+	uint64_t cookie; /* of that */
 	uint32_t events;
 	uint64_t data;
 	struct twin *next, *prev; /* bound in the same set */
@@ -47,15 +48,8 @@ struct binding {
 int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint32_t events)
     __attribute__((warn_unused_result));
 
-/* Both: have it report `events` (but those) only. Nothing of it is bound: nothing is done. */
-void epoll_set_limit(struct twin *twin, uint32_t events);
-
 /* Both: take it out. */
 void epoll_set_unbind(struct twin *twin);
-
-/* Bridge: from here on the program's own socket has the say. What cannot be put back from here, that it
- * reports EPOLLOUT, the upstream socket goes on to do: the program comes for it, and puts it back. */
-void epoll_set_come_home(struct twin *twin);
 
 /* Program: its set of that number is being closed. */
 void epoll_sets_forget(struct twins *twins, int number);

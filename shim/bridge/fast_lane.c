@@ -133,10 +133,14 @@ void fast_lane_forget(struct downstream *d)
 	if (!d->port)
 		return;
 	set_fast(d, false);
-	if (socket_of(d) && socket_of(d)->bound)
-		epoll_set_unbind(socket_of(d)->bound);
-	if (table)
-		atomic_compare_exchange_strong(&table[d->claim.number].downstream, &mine, NULL);
+	if (!table)
+		return;
+	/* Also when the number is another socket's by now. */
+	struct twin *twin = atomic_load(&table[d->claim.number].bound);
+
+	if (twin && twin->binding.cookie == d->claim.cookie)
+		epoll_set_unbind(twin);
+	atomic_compare_exchange_strong(&table[d->claim.number].downstream, &mine, NULL);
 }
 
 static bool is_ready(int fd, short events)
@@ -148,57 +152,28 @@ static bool is_ready(int fd, short events)
 
 /* ---- epoll sets -------------------------------------------------------------------------- */
 
-#define TO_READ	 (EPOLLIN | EPOLLRDNORM)
-#define TO_WRITE (EPOLLOUT | EPOLLWRNORM)
-
-/* What the upstream socket reports of what the program has asked for. Between requests it stays where it
- * is, for the next one; only whether there is room is the program's own socket's to say then, unless that
- * tells edges, of which one too many does no harm. */
-static uint32_t events_of(const struct mesh_socket *socket, bool fast)
+/* What the upstream socket reports of what the program has asked for. Who waits for EPOLLOUT is told by its
+ * own socket alone, which has room at any time, and so has its request in the kernel lane. */
+static uint32_t events_of(const struct mesh_socket *socket)
 {
-	uint32_t events = atomic_load(&socket->events);
-
-	return events & (TO_READ | EPOLLET | (fast || events & EPOLLET ? TO_WRITE : 0));
+	return atomic_load(&socket->events) & (EPOLLIN | EPOLLRDNORM | EPOLLET);
 }
 
-/* Program: whether its own socket says that there is room, which it always has. */
-static void mask(struct mesh_socket *socket, int fd, bool masked)
+static int watch(struct downstream *d, struct mesh_socket *socket, struct twin *twin)
 {
-	uint32_t events = atomic_load(&socket->events);
-	struct epoll_event event = {.events = masked ? events & ~(uint32_t)TO_WRITE : events,
-				    .data.u64 = atomic_load(&socket->data)};
-
-	if (socket->masked == masked || (masked && (events & EPOLLET || !(events & TO_WRITE))))
-		return;
-	socket->masked = masked;
-	real.epoll_ctl(atomic_load(&socket->set) - 1, EPOLL_CTL_MOD, fd, &event);
+	if (!sockets_in_epoll(socket))
+		return -1;
+	return epoll_set_bind(twin, socket, d->claim.number, events_of(socket));
 }
 
-/* Program: the upstream socket has the say. False: the set cannot be told. */
-static bool watch_upstream(struct downstream *d, struct mesh_socket *socket)
-{
-	struct twin *twin = &upstream_of(d)->twin;
-	uint32_t events = events_of(socket, true);
-
-	if (!sockets_in_epoll(socket) ||
-	    epoll_set_bind(twin, socket, d->claim.number,
-			   socket->masked || events & EPOLLET ? events : events & ~(uint32_t)TO_WRITE) < 0)
-		return false;
-	mask(socket, d->claim.number, true);
-	epoll_set_limit(twin, events);
-	return twin->binding.set != NULL;
-}
-
-/* Program: its own socket has the say. */
+/* Program: its own socket has the say. Between requests the upstream socket stays where it is, for the next
+ * one. */
 static void watch_own(struct downstream *d, struct mesh_socket *socket)
 {
 	struct twin *twin = atomic_load(&socket->bound);
 
-	if (twin && exchange_is_idle(d->exchange) && !d->queued)
-		epoll_set_limit(twin, events_of(socket, false));
-	else if (twin)
+	if (twin && (!exchange_is_idle(d->exchange) || d->queued || watch(d, socket, twin) < 0))
 		epoll_set_unbind(twin);
-	mask(socket, d->claim.number, false);
 }
 
 /* Program, after a call: whoever has the say now, its epoll set knows. */
@@ -208,10 +183,10 @@ static void tell_epoll(struct downstream *d)
 
 	if (!socket || !atomic_load(&socket->set))
 		return;
-	if (d->fast && watch_upstream(d, socket))
+	if (d->fast && watch(d, socket, &upstream_of(d)->twin) == 0)
 		return;
 	if (d->fast) {
-		d->kernel_only = true;
+		d->kernel_only = d->kernel_only || !(atomic_load(&socket->events) & SOCKETS_TO_WRITE);
 		leave_to_bridge(d);
 	}
 	watch_own(d, socket);
@@ -220,16 +195,10 @@ static void tell_epoll(struct downstream *d)
 int fast_lane_epoll_ctl(struct downstream *d, int set, int op, struct epoll_event *event)
 {
 	struct mesh_socket *socket = socket_of(d);
-	struct epoll_event own = {0};
 
-	if (op != EPOLL_CTL_DEL)
-		own = *event;
 	if (op == EPOLL_CTL_DEL && atomic_load(&socket->set) == set + 1 && socket->bound)
 		epoll_set_unbind(socket->bound);
-	/* Not a moment without: the upstream socket has the say already. */
-	if (op == EPOLL_CTL_MOD && d->fast && socket->bound && !(own.events & EPOLLET))
-		own.events &= ~(uint32_t)TO_WRITE;
-	if (real.epoll_ctl(set, op, d->claim.number, op == EPOLL_CTL_DEL ? event : &own) < 0)
+	if (real.epoll_ctl(set, op, d->claim.number, event) < 0)
 		return -1;
 	sockets_note_epoll(set, op, d->claim.number, event);
 	/* By a copy's number: out of the set that we know, or of one that we do not. */
@@ -238,7 +207,6 @@ int fast_lane_epoll_ctl(struct downstream *d, int set, int op, struct epoll_even
 		if (socket->bound)
 			epoll_set_unbind(socket->bound);
 	}
-	socket->masked = op == EPOLL_CTL_MOD && own.events != event->events;
 	tell_epoll(d);
 	return 0;
 }
@@ -264,14 +232,6 @@ enum { DOUBTS_MAX = 5 };
 
 /* ---- the watchdog ------------------------------------------------------------------------ */
 
-/* What the program, or a thread that waits, comes for. */
-static short awaited(const struct downstream *d, bool bound)
-{
-	uint32_t events = bound ? socket_of(d)->bound->binding.events : 0;
-
-	return d->writers || events & TO_WRITE ? POLLIN | POLLOUT : POLLIN;
-}
-
 /* Nobody comes for the answer, or for what is left of the request: the program waits by other means. A
  * thread that waits here comes in the time from one look to the next, or was kept from running. */
 static bool is_stuck(struct downstream *d)
@@ -283,12 +243,11 @@ static bool is_stuck(struct downstream *d)
 	if (d->touched)
 		return false;
 	bool polled = socket && atomic_load(&socket->polling);
-	bool bound = socket && atomic_load(&socket->bound);
 
 	/* Who polls comes for what is to be read, but need not for what is to be sent. */
-	d->ripe = !connection || (!d->writers && !bound && exchange_has_unsent(d->exchange)) ||
+	d->ripe = !connection || (!d->writers && exchange_has_unsent(d->exchange)) ||
 		  (!polled && !d->writers && exchange_has_unread(d->exchange)) ||
-		  (!polled && is_ready(connection->twin.near, awaited(d, bound)));
+		  (!polled && is_ready(connection->twin.near, d->writers ? POLLIN | POLLOUT : POLLIN));
 	return d->ripe && was_ripe;
 }
 
