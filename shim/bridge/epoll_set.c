@@ -16,47 +16,110 @@
 #include "shim/sockets.h"
 #include "shim/thread.h"
 
-/* ---- sets -------------------------------------------------------------------------------- */
+/* ---- relays ------------------------------------------------------------------------------ */
 
-/* Bridge: what has come. */
+/* Bridge: what has come. False: nothing. */
 static bool fetch_one(struct twins *twins)
 {
+	struct twin *twin = twins->relays;
 	uint64_t serial;
 	int fd;
 
 	if (!channel_receive(twins->near, &serial, &fd))
 		return false;
-	for (int i = 0; i < EPOLL_SETS_MAX; i++)
-		if (twins->sets[i].serial == serial) {
-			twins->sets[i].near = fd;
-			return true;
-		}
-	real.close(fd);
+	if (twin && twin->serial == serial) {
+		DL_DELETE2(twins->relays, twin, binding.relay_prev, binding.relay_next);
+		twin->binding.near = fd >= 0 ? fd : TWIN_LOST;
+	} else {
+		real.close(fd); /* its socket is gone */
+	}
 	return true;
 }
 
 static void fetch_all(struct task *task)
 {
-	struct twins *twins = container_of(task, struct twins, fetch_sets);
+	struct twins *twins = container_of(task, struct twins, fetch);
 
-	twins->fetching_sets = false;
+	twins->fetching = false;
 	while (fetch_one(twins))
 		;
 }
 
-/* A set lives, and is heard of in a set that it is in, as long as anybody has a number for it: what is on
- * its way to the bridge is one. */
-static void set_close(struct twins *twins, struct epoll_set *set)
+static bool relay_open(struct twin *twin)
 {
-	fds_close(set->far);
-	if (set->near >= 0) {
-		twin_close_near(twins, set->near);
-	} else if (!twins->fetching_sets) {
-		twins->fetching_sets = true;
-		twins->fetch_sets.run = fetch_all;
-		loop_defer(twins->loop, &twins->fetch_sets);
+	struct binding *binding = &twin->binding;
+	struct twins *twins = twin->all;
+
+	if (binding->far)
+		return fds_is_ours(binding->far);
+	int far = fds_is_ours(twins->far) ? fds_adopt(epoll_create1(EPOLL_CLOEXEC)) : -1;
+
+	if (far < 0)
+		return false;
+	if (channel_send(twins->far, twin->serial, far) < 0) {
+		fds_close(far);
+		return false;
 	}
-	*set = (struct epoll_set){.number = -1, .far = -1, .near = -1};
+	binding->far = far;
+	binding->near = TWIN_UNDERWAY;
+	DL_APPEND2(twins->relays, twin, binding.relay_prev, binding.relay_next);
+	return true;
+}
+
+/* Bridge: take the socket out of its relay, which knows it by its number in the program's table; something of
+ * ours may have that here. */
+static void empty_here(struct twin *twin)
+{
+	while (twin->binding.near == TWIN_UNDERWAY && fetch_one(twin->all))
+		;
+	int kept = fcntl(twin->far, F_DUPFD_CLOEXEC, 0);
+
+	if (kept < 0 && errno != EBADF)
+		return;
+	if (real.dup3(twin->near, twin->far, O_CLOEXEC) >= 0) {
+		real.epoll_ctl(twin->binding.near, EPOLL_CTL_DEL, twin->far, NULL);
+		if (kept < 0)
+			real.close(twin->far);
+		else
+			real.dup3(kept, twin->far, O_CLOEXEC);
+	}
+	if (kept >= 0)
+		real.close(kept);
+}
+
+static void note_bound(struct mesh_socket *socket, struct twin *twin)
+{
+	bool was = atomic_exchange(&socket->bound, twin) != NULL;
+
+	atomic_fetch_add(&sockets_bound, (twin != NULL) - was);
+}
+
+/* ---- sets -------------------------------------------------------------------------------- */
+
+/* Program: have its relay in no set. */
+static void leave_set(struct twin *twin)
+{
+	struct binding *binding = &twin->binding;
+	struct epoll_set *set = binding->set;
+
+	if (!set)
+		return;
+	binding->set = NULL;
+	DL_DELETE2(set->twins, twin, binding.prev, binding.next);
+	if (fds_is_ours(set->far) && fds_is_ours(binding->far))
+		real.epoll_ctl(set->far, EPOLL_CTL_DEL, binding->far, NULL);
+}
+
+static void set_close(struct epoll_set *set)
+{
+	while (set->twins) {
+		struct twin *twin = set->twins;
+
+		epoll_set_unbind(twin);
+		leave_set(twin);
+	}
+	fds_close(set->far);
+	*set = (struct epoll_set){.number = -1, .far = -1};
 }
 
 static struct epoll_set *set_find(struct twins *twins, int number)
@@ -67,7 +130,17 @@ static struct epoll_set *set_find(struct twins *twins, int number)
 	return NULL;
 }
 
-/* A place for another one, at worst of one that nothing is bound in. */
+static bool is_in_use(const struct epoll_set *set)
+{
+	const struct twin *twin;
+
+	DL_FOREACH2(set->twins, twin, binding.next)
+		if (twin->binding.armed)
+			return true;
+	return false;
+}
+
+/* A place for another one, at worst of one that nobody waits in. */
 static struct epoll_set *set_place(struct twins *twins)
 {
 	struct epoll_set *unused = NULL;
@@ -75,11 +148,11 @@ static struct epoll_set *set_place(struct twins *twins)
 	for (int i = 0; i < EPOLL_SETS_MAX; i++) {
 		if (!twins->sets[i].serial)
 			return &twins->sets[i];
-		if (!twins->sets[i].bound)
+		if (!unused && !is_in_use(&twins->sets[i]))
 			unused = &twins->sets[i];
 	}
 	if (unused)
-		set_close(twins, unused);
+		set_close(unused);
 	return unused;
 }
 
@@ -89,25 +162,12 @@ static struct epoll_set *set_open(struct twins *twins, int number)
 
 	if (!set)
 		return NULL;
-	*set = (struct epoll_set){.number = number, .near = -1};
+	*set = (struct epoll_set){.number = number};
 	set->far = fds_adopt(fcntl(number, F_DUPFD_CLOEXEC, 3));
 	if (set->far < 0)
 		return NULL;
-	if (!fds_is_ours(twins->far) ||
-	    channel_send(twins->far, twins->set_serials + 1, set->far) < 0) {
-		fds_close(set->far);
-		return NULL;
-	}
 	set->serial = ++twins->set_serials;
 	return set;
-}
-
-/* Bridge: its number there. */
-static int set_near(struct twins *twins, struct epoll_set *wanted)
-{
-	while (wanted->near < 0 && fetch_one(twins))
-		;
-	return wanted->near;
 }
 
 /* Program: whether its own socket is in there, which tells a set from another that has its number now. To
@@ -132,15 +192,13 @@ static struct epoll_set *set_of(struct twins *twins, struct mesh_socket *socket,
 	if (set && set->serial == socket->set_serial && fds_is_ours(set->far))
 		return set;
 	if (set && !set_has(set, own)) {
-		set->number = -1;
-		if (!set->bound)
-			set_close(twins, set);
+		set_close(set);
 		set = NULL;
 	}
 	if (!set) {
 		set = set_open(twins, number);
 		if (set && !set_has(set, own)) {
-			set_close(twins, set);
+			set_close(set);
 			set = NULL;
 		}
 	}
@@ -152,16 +210,8 @@ void epoll_sets_forget(struct twins *twins, int number)
 {
 	struct epoll_set *set = set_find(twins, number);
 
-	if (!set)
-		return;
-	set->number = -1;
-	if (!set->bound)
-		set_close(twins, set);
-	/* The last one out closes it. */
-	for (struct twin *twin = set->bound, *next; twin; twin = next) {
-		next = twin->binding.next;
-		epoll_set_unbind(twin);
-	}
+	if (set)
+		set_close(set);
 }
 
 void epoll_sets_release(struct twins *twins)
@@ -173,71 +223,57 @@ void epoll_sets_release(struct twins *twins)
 
 /* ---- bindings ---------------------------------------------------------------------------- */
 
-/* Bridge: the same for the socket under its number in the program's table, which something of ours may have
- * here. */
-static int control_here(struct twin *twin, int op, struct epoll_event *event)
-{
-	int set = set_near(twin->all, twin->binding.set);
-	int kept = fcntl(twin->far, F_DUPFD_CLOEXEC, 0);
-
-	if (set < 0 || (kept < 0 && errno != EBADF) ||
-	    real.dup3(twin->near, twin->far, O_CLOEXEC) < 0) {
-		if (kept >= 0)
-			real.close(kept);
-		return -1;
-	}
-	int rc = real.epoll_ctl(set, op, twin->far, event);
-
-	if (kept < 0) {
-		real.close(twin->far);
-	} else {
-		real.dup3(kept, twin->far, O_CLOEXEC);
-		real.close(kept);
-	}
-	return rc;
-}
-
-static int control(struct twin *twin, int op, uint32_t events)
-{
-	struct binding *binding = &twin->binding;
-	struct epoll_event event = {.events = events, .data.u64 = binding->data};
-
-	if (thread_is_ours)
-		return control_here(twin, op, &event);
-	if (!fds_is_ours(binding->set->far) || !fds_is_ours(twin->far))
-		return -1;
-	return real.epoll_ctl(binding->set->far, op, twin->far, &event);
-}
-
-static void note_bound(struct mesh_socket *socket, struct twin *twin)
-{
-	bool was = atomic_exchange(&socket->bound, twin) != NULL;
-
-	atomic_fetch_add(&sockets_bound, (twin != NULL) - was);
-}
-
 void epoll_set_unbind(struct twin *twin)
 {
 	struct binding *binding = &twin->binding;
-	struct epoll_set *set = binding->set;
 
-	if (!set)
+	if (!binding->armed)
 		return;
-	control(twin, EPOLL_CTL_DEL, 0);
+	binding->armed = false;
 	note_bound(binding->socket, NULL);
-	DL_DELETE2(set->bound, twin, binding.prev, binding.next);
-	*binding = (struct binding){0};
-	if (!set->bound && set->number < 0)
-		set_close(twin->all, set);
+	if (thread_is_ours)
+		empty_here(twin);
+	else if (!fds_is_ours(binding->far) || !fds_is_ours(twin->far) ||
+		 real.epoll_ctl(binding->far, EPOLL_CTL_DEL, twin->far, NULL) < 0)
+		leave_set(twin);
+}
+
+static bool is_in_place(const struct binding *binding, const struct epoll_set *set, uint32_t events,
+			uint64_t data)
+{
+	return binding->set == set && binding->events == events && binding->data == data;
 }
 
 static bool is_bound_so(const struct binding *binding, const struct mesh_socket *socket,
 			uint32_t events, uint64_t data)
 {
-	return binding->socket == socket && binding->cookie == atomic_load(&socket->cookie) &&
-	       binding->events == events && binding->data == data &&
+	return binding->armed && binding->socket == socket &&
+	       binding->cookie == atomic_load(&socket->cookie) &&
+	       is_in_place(binding, binding->set, events, data) &&
 	       binding->set->serial == socket->set_serial &&
 	       binding->set->number == atomic_load(&socket->set) - 1;
+}
+
+/* Have its relay, which is empty, in that set, in that way. */
+static int place(struct twin *twin, struct epoll_set *set, uint32_t events, uint64_t data)
+{
+	struct binding *binding = &twin->binding;
+	struct epoll_event event = {.events = events, .data.u64 = data};
+
+	if (is_in_place(binding, set, events, data))
+		return 0;
+	if (binding->set != set)
+		leave_set(twin);
+	if (real.epoll_ctl(set->far, binding->set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, binding->far, &event) < 0) {
+		leave_set(twin);
+		return -1;
+	}
+	if (!binding->set)
+		DL_APPEND2(set->twins, twin, binding.prev, binding.next);
+	binding->set = set;
+	binding->events = events;
+	binding->data = data;
+	return 0;
 }
 
 int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint32_t events)
@@ -245,32 +281,51 @@ int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint3
 	struct binding *binding = &twin->binding;
 	struct twin *other = atomic_load(&socket->bound);
 	uint64_t data = atomic_load(&socket->data);
+	struct epoll_event event = {.events = EPOLLIN};
 
 	if (is_bound_so(binding, socket, events, data))
 		return 0;
-	struct epoll_set *set = set_of(twin->all, socket, own);
-
+	epoll_set_unbind(twin);
 	if (other && other != twin)
 		epoll_set_unbind(other);
-	int op = binding->set && binding->set == set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	struct epoll_set *set = set_of(twin->all, socket, own);
 
-	if (op == EPOLL_CTL_ADD)
-		epoll_set_unbind(twin);
-	if (!set)
+	if (!set || !relay_open(twin) || !fds_is_ours(twin->far) || place(twin, set, events, data) < 0 ||
+	    real.epoll_ctl(binding->far, EPOLL_CTL_ADD, twin->far, &event) < 0)
 		return -1;
-	if (op == EPOLL_CTL_ADD) {
-		DL_APPEND2(set->bound, twin, binding.prev, binding.next);
-		binding->set = set;
-	} else {
-		note_bound(binding->socket, NULL);
-	}
 	binding->socket = socket;
 	binding->cookie = atomic_load(&socket->cookie);
-	binding->events = events;
-	binding->data = data;
+	binding->armed = true;
 	note_bound(socket, twin);
-	if (control(twin, op, events) == 0)
-		return 0;
+	return 0;
+}
+
+/* What the other side has to close waits for it. */
+void epoll_set_part(struct twin *twin)
+{
+	struct binding *binding = &twin->binding;
+	struct twins *twins = twin->all;
+
 	epoll_set_unbind(twin);
-	return -1;
+	if (!binding->far)
+		return;
+	if (thread_is_ours) {
+		if (binding->set)
+			DL_DELETE2(binding->set->twins, twin, binding.prev, binding.next);
+		twins->closing_far[twins->n_far++] = binding->far;
+	} else {
+		leave_set(twin);
+		fds_close(binding->far);
+	}
+	if (binding->near >= 0) {
+		twin_close_near(twins, binding->near);
+	} else if (binding->near == TWIN_UNDERWAY) {
+		DL_DELETE2(twins->relays, twin, binding.relay_prev, binding.relay_next);
+		if (!twins->fetching) {
+			twins->fetching = true;
+			twins->fetch.run = fetch_all;
+			loop_defer(twins->loop, &twins->fetch);
+		}
+	}
+	*binding = (struct binding){0};
 }

@@ -4,11 +4,14 @@
  * into the set that the program's own socket is in, with the program's data, so that its answer is an event
  * of the program's socket as far as the program can tell.
  *
+ * It is there by way of a relay, an epoll set of ours that has only this socket in it: of that the kernel
+ * says that it can be read and nothing else, in particular not that the upstream connection is broken, which
+ * is no business of the program's. A relay has, like a twin, a number in both tables.
+ *
  * At any time one of the two sockets may have something to say, never both: a program may free at the
  * first event of a batch what the second one points to. So the bridge, before it writes to the program's
- * socket, takes the upstream socket out of the set, in which it is known by its number in the program's
- * table: a set has, like a twin, a number in both tables, and the bridge gives the socket the other's
- * number in its own table for that moment.
+ * socket, takes the upstream socket out of the relay, in which it is known by its number in the program's
+ * table: it gives it that number in its own for that moment. The empty relay stays where it is.
  *
  * Threads: the loop's owner lock. "Bridge", "program": as in twin.h.
  */
@@ -25,20 +28,23 @@ struct twin;
 struct twins;
 
 struct epoll_set {
-	int number;	 /* the program's own of it; -1: closed, as far as we know */
-	int far, near;	 /* ours, in each table; near -1: not fetched so far */
+	int number;	 /* the program's own of it */
+	int far;	 /* ours, in the same table */
 	uint64_t serial; /* 0: not in use */
-	struct twin *bound; /* what is in there */
+	struct twin *twins; /* whose relays are in there */
 };
 
 /* Part of struct twin. */
 struct binding {
-	struct epoll_set *set; /* NULL: it is in none */
-	struct mesh_socket *socket; /* whose events it carries */
-	uint64_t cookie; /* of that */
+	int far, near; /* the relay's numbers; far 0: there is none so far; near may be TWIN_UNDERWAY */
+	struct epoll_set *set; /* that the relay is in, so: */
 	uint32_t events;
 	uint64_t data;
-	struct twin *next, *prev; /* bound in the same set */
+	bool armed; /* the socket is in the relay */
+	struct mesh_socket *socket; /* whose events it carries, if it is */
+	uint64_t cookie; /* of that */
+	struct twin *next, *prev; /* in the same set */
+	struct twin *relay_next, *relay_prev; /* underway */
 };
 
 /*
@@ -50,6 +56,9 @@ int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint3
 
 /* Both: take it out. */
 void epoll_set_unbind(struct twin *twin);
+
+/* Both: the socket is about to be closed. */
+void epoll_set_part(struct twin *twin);
 
 /* Program: its set of that number is being closed. */
 void epoll_sets_forget(struct twins *twins, int number);

@@ -77,7 +77,7 @@ int twin_send(struct twins *twins, struct twin *twin, int fd)
 {
 	uint64_t serial = twins->serials + 1;
 
-	if (twins->near < 0 || twins->n + twins->n_near + twins->n_far >= TWINS_MAX ||
+	if (twins->near < 0 || 2 * twins->n + twins->n_near + twins->n_far >= 2 * TWINS_MAX - 1 ||
 	    channel_send(twins->near, serial, fd) < 0)
 		return -1;
 	/* Program threads wait in it; what must not wait says so in each call. */
@@ -136,7 +136,7 @@ void twin_part(struct twin *twin)
 
 	if (!twins)
 		return;
-	epoll_set_unbind(twin);
+	epoll_set_part(twin);
 	twins->n--;
 	if (twin->far == TWIN_UNDERWAY)
 		DL_DELETE(twins->underway, twin);

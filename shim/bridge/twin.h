@@ -32,13 +32,14 @@ struct twins {
 	uint64_t serials;
 	unsigned n;
 	struct twin *underway; /* sent, and not fetched so far */
-	int closing_near[TWINS_MAX + EPOLL_SETS_MAX], closing_far[TWINS_MAX];
+	int closing_near[2 * TWINS_MAX], closing_far[2 * TWINS_MAX]; /* with their relays */
 	unsigned n_near, n_far;
 	struct task close_near;
 	struct epoll_set sets[EPOLL_SETS_MAX];
 	uint64_t set_serials;
-	struct task fetch_sets;
-	bool fetching_sets;
+	struct twin *relays; /* sent, and not fetched so far */
+	struct task fetch;
+	bool fetching;
 };
 
 /* Embedded in its connection, all zero at first. */
