@@ -8,7 +8,7 @@ import mesh
 import scripted
 import test_fast
 
-FAST, SLOW = test_fast.FAST, test_fast.SLOW
+FAST, SLOW = {'MESHSHIM_FAST_LANE': __import__('os').environ.get('LANE','1')}, test_fast.SLOW
 
 
 def patient(stream):
@@ -160,3 +160,126 @@ def shuts(t, how):
 @harness.test(timeout=60, cases=['level', 'oneshot', 'own'])
 def threads(t, how):
     both(t, 'threads', how, program=SETS)
+
+
+# Requests at once over connections that are kept, a long answer that is stopped for a while among them; their
+# upstream connections end when they have been idle.
+NODE = '''
+const http = require('http');
+const agent = new http.Agent({keepAlive: true, maxSockets: 10});
+const sockets = new Set();
+function get(path, body) {
+  return new Promise((resolve, reject) => {
+    const r = http.request({host: 'webserver', path, agent, method: body ? 'POST' : 'GET',
+                            headers: {'Content-Length': body ? body.length : 0}}, a => {
+      const parts = [];
+      a.on('data', part => {
+        parts.push(part);
+        if (path.includes('/size/') && Math.random() < 0.1) {
+          a.pause();
+          setTimeout(() => a.resume(), 5);
+        }
+      });
+      a.on('end', () => resolve(Buffer.concat(parts)));
+      a.on('error', reject);
+    });
+    r.on('socket', s => sockets.add(s));
+    r.on('error', reject);
+    r.end(body);
+  });
+}
+async function one(i) {
+  if (i % 10 == 0) {
+    const a = await get('/size/300000');
+    if (a.length != 300000 || !a.every((b, k) => b == k % 251)) throw 'another body';
+  } else {
+    const body = i % 3 ? null : Buffer.alloc(20000, i);
+    const a = String(await get('/echo/' + i, body));
+    if (!a.startsWith(`${body ? 'POST' : 'GET'} /echo/${i} ${body ? 20000 : 0} `)) throw 'not ' + a;
+  }
+}
+(async () => {
+  for (let round = 0; round < 3; round++) {
+    await Promise.all(Array.from({length: 150}, (_, i) => one(i)));
+    await new Promise(r => setTimeout(r, 300));
+  }
+  console.log(sockets.size);
+  agent.destroy();
+})().catch(e => { console.error(e); process.exit(1); });
+'''
+
+ASYNCIO = '''
+import asyncio
+
+async def answer(r):
+    head = await r.readuntil(b'\\r\\n\\r\\n')
+    return await r.readexactly(int(head.lower().split(b'content-length: ')[1].split()[0]))
+
+async def talk(i):
+    r, w = await asyncio.open_connection('webserver', 80)
+    for round in range(3):
+        for k in range(15):
+            body = bytes(1000000 if k == 7 else 0)
+            path = '/size/300000' if k == 5 else f'/echo/{i}.{k}'
+            method = 'POST' if body else 'GET'
+            w.write(f'{method} {path} HTTP/1.1\\r\\nHost: webserver\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n'
+                    .encode() + body)
+            await w.drain()
+            if k == 5:
+                r._transport.pause_reading()
+                await asyncio.sleep(0.02)
+                r._transport.resume_reading()
+                assert await answer(r) == (bytes(range(251)) * 1200)[:300000]
+            else:
+                a = await answer(r)
+                assert a.startswith(f'{method} {path} {len(body)} '.encode()), (a, path)
+        await asyncio.sleep(0.5)
+    w.close()
+
+async def main():
+    await asyncio.gather(*(talk(i) for i in range(12)))
+asyncio.run(main())
+'''
+
+
+@harness.test(timeout=60)
+def node(t):
+    """Its connections stay open while those to the origin end."""
+    t.needs(['node', '-e', '0'])
+    server = scripted.Scripted(t, brief('notify'), 'host')
+    rules = t.rules(mesh.unchanged(server.port, t.pki.cert('ca')))
+    t.equal(t.succeed(['node', '-e', NODE], rules=rules, env=FAST), '10\n', 'connections of its own')
+    t.equal(server.errors, [], 'what the origin failed of')
+
+
+@harness.test(timeout=60)
+def asyncio(t):
+    server = scripted.Scripted(t, brief('notify', 0.3), 'host')
+    rules = t.rules(mesh.unchanged(server.port, t.pki.cert('ca')))
+    t.succeed([harness.PYTHON, '-c', ASYNCIO], rules=rules, env=FAST)
+    t.equal(server.errors, [], 'what the origin failed of')
+
+
+@harness.test(timeout=60)
+def curl(t):
+    """Many at once."""
+    server = scripted.Scripted(t, brief('notify'), 'host')
+    rules = t.rules(mesh.unchanged(server.port, t.pki.cert('ca')))
+    seen = t.succeed(['curl', '-sS', '--no-progress-meter', '--parallel', '--parallel-max', '10', '-w', '%{http_code} %{size_download}\n',
+                      '-o', t.dir / 'part#1', 'http://webserver/size/[10000-10060]'], rules=rules, env=FAST)
+    t.equal(sorted(seen.split('\n')[:-1]), [f'200 {n}' for n in range(10000, 10061)], 'answers')
+    t.equal(server.errors, [], 'what the origin failed of')
+
+
+WRK = ('wrk', '-t2', '-c20', '-d1s')
+
+
+@harness.test(timeout=60, long=True)
+def wrk(t):
+    """No answer is lost or wrong, as it counts."""
+    t.needs(['wrk', '--version'])
+    server = scripted.Scripted(t, patient, 'host')
+    rules = t.rules(mesh.unchanged(server.port, t.pki.cert('ca')))
+    out = t.succeed([*WRK, 'http://webserver/echo/wrk'], rules=rules, env=FAST)
+    t.check('Socket errors' not in out and 'Non-2xx' not in out, out)
+    t.equal(server.errors, [], 'what the origin failed of')
