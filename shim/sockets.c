@@ -74,6 +74,7 @@ void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event
 	note_top(set > fd ? set : fd);
 	if (op == EPOLL_CTL_ADD) {
 		atomic_store(&entry->set_cookie, socket_cookie(fd));
+		atomic_store(&entry->sheds, false);
 		atomic_store(&entry->set, before && before != set + 1 ? SOCKETS_SETS : set + 1);
 		if ((unsigned)set < SOCKETS_MAX)
 			atomic_store(&table[set].is_set, true);
@@ -83,6 +84,9 @@ void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event
 			atomic_store(&entry->set, 0);
 		return;
 	}
+	if (op == EPOLL_CTL_MOD && !(event->events & SOCKETS_TO_WRITE) &&
+	    atomic_load(&entry->events) & SOCKETS_TO_WRITE)
+		atomic_store(&entry->sheds, true);
 	atomic_store(&entry->events, event->events);
 	atomic_store(&entry->data, event->data.u64);
 }
@@ -101,8 +105,8 @@ bool sockets_in_epoll(const struct mesh_socket *socket)
 {
 	return atomic_load(&socket->set) > 0 &&
 	       atomic_load(&socket->set_cookie) == atomic_load(&socket->cookie) &&
-	       !(atomic_load(&socket->events) &
-		 (EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP | SOCKETS_TO_WRITE));
+	       !(atomic_load(&socket->events) & (EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)) &&
+	       (!(atomic_load(&socket->events) & SOCKETS_TO_WRITE) || atomic_load(&socket->sheds));
 }
 
 void sockets_leave(int fd)

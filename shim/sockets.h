@@ -34,6 +34,7 @@ struct mesh_socket {
 	atomic_int set; /* its number + 1; 0: none; SOCKETS_SETS: several, or another number's event */
 	_Atomic uint32_t events;
 	_Atomic uint64_t data;
+	atomic_bool sheds; /* it has taken EPOLLOUT back: asked for it for a request, and not for good */
 	_Atomic uint64_t set_cookie; /* of the socket that was put there */
 	atomic_bool is_set;	     /* it is such a set itself */
 	/* epoll_set.c, under the bridge's lock: */
@@ -87,7 +88,7 @@ uint64_t sockets_enter(int fd);
 void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event);
 
 /* Whether the fast lane can tell its program by way of an epoll set: it is in one, in an ordinary way, and
- * not to be told when there is room. */
+ * not to be told for good when there is room. */
 bool sockets_in_epoll(const struct mesh_socket *socket);
 
 /* The number is being closed, or turned out to be another socket's. */

@@ -152,16 +152,23 @@ static bool is_ready(int fd, short events)
 
 /* ---- epoll sets -------------------------------------------------------------------------- */
 
-/* What the upstream socket reports of what the program has asked for. Who waits for EPOLLOUT is told by its
- * own socket alone, which has room at any time, and so has its request in the kernel lane. */
+/* What the upstream socket reports of what the program has asked for. As long as the program is to be told
+ * when there is room, its own socket alone says so, which has room at any time: most ask for that only until a
+ * request is sent. Who does not take it back has its requests in the kernel lane. */
 static uint32_t events_of(const struct mesh_socket *socket)
 {
 	return atomic_load(&socket->events) & (EPOLLIN | EPOLLRDNORM | EPOLLET);
 }
 
+static bool waits_to_write(const struct mesh_socket *socket)
+{
+	return socket && atomic_load(&socket->set) &&
+	       atomic_load(&socket->events) & SOCKETS_TO_WRITE;
+}
+
 static int watch(struct downstream *d, struct mesh_socket *socket, struct twin *twin)
 {
-	if (!sockets_in_epoll(socket))
+	if (!sockets_in_epoll(socket) || waits_to_write(socket))
 		return -1;
 	return epoll_set_bind(twin, socket, d->claim.number, events_of(socket));
 }
@@ -185,8 +192,10 @@ static void tell_epoll(struct downstream *d)
 		return;
 	if (d->fast && watch(d, socket, &upstream_of(d)->twin) == 0)
 		return;
-	if (d->fast) {
-		d->kernel_only = d->kernel_only || !(atomic_load(&socket->events) & SOCKETS_TO_WRITE);
+	bool soon = waits_to_write(socket) && sockets_in_epoll(socket) && !exchange_has_unsent(d->exchange);
+
+	if (d->fast && !soon) {
+		d->kernel_only = d->kernel_only || !waits_to_write(socket);
 		leave_to_bridge(d);
 	}
 	watch_own(d, socket);
@@ -261,6 +270,8 @@ static void look(struct timer *timer)
 			/* Unless its program turns out to receive by hooked calls: it was busy, then. */
 			d->kernel_only = d->doubt = true;
 			leave_to_bridge(d);
+			if (waits_to_write(socket_of(d)))
+				atomic_store(&socket_of(d)->sheds, false);
 		}
 		d->touched = false;
 	}
@@ -409,6 +420,11 @@ enum fast_result fast_lane_send(struct downstream *d, int fd, const void *data, 
 {
 	enum fast_result result = send_some(d, fd, data, len, n);
 
+	/* It would be told at once, and over and over, that there is room. */
+	if (result == FAST_WAIT && waits_to_write(socket_of(d))) {
+		leave_to_bridge(d);
+		result = FAST_KERNEL;
+	}
 	tell_epoll(d);
 	return result;
 }

@@ -413,7 +413,7 @@ static void idle(void)
 /* Not there for a while: the answer comes late, and the next request takes the fast lane again. */
 static void busy(void)
 {
-	static const char *const names[] = {"level", "edge", "edge-both"};
+	static const char *const names[] = {"level", "edge", "to-out"};
 	uint64_t worst = 0;
 
 	for (int i = 0; i < 3; i++) {
