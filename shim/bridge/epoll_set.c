@@ -66,8 +66,8 @@ static bool relay_open(struct twin *twin)
 	return true;
 }
 
-/* Bridge: take the socket out of its relay, which knows it by its number in the program's table; something of
- * ours may have that here. */
+/* Bridge: take the socket out of its relay, which knows it by its number in the program's table;
+ * something of ours may have that here. */
 static void empty_here(struct twin *twin)
 {
 	while (twin->binding.near == TWIN_UNDERWAY && fetch_one(twin->all))
@@ -135,8 +135,8 @@ static bool is_in_use(const struct epoll_set *set)
 	const struct twin *twin;
 
 	DL_FOREACH2(set->twins, twin, binding.next)
-		if (twin->binding.armed)
-			return true;
+	if (twin->binding.armed)
+		return true;
 	return false;
 }
 
@@ -170,8 +170,8 @@ static struct epoll_set *set_open(struct twins *twins, int number)
 	return set;
 }
 
-/* Program: whether its own socket is in there, which tells a set from another that has its number now. To
- * add what is there already fails without changing it. */
+/* Program: whether its own socket is in there, which tells a set from another that has its number
+ * now. To add what is there already fails without changing it. */
 static bool set_has(const struct epoll_set *set, int own)
 {
 	struct epoll_event event = {.events = EPOLLONESHOT};
@@ -264,7 +264,8 @@ static int place(struct twin *twin, struct epoll_set *set, uint32_t events, uint
 		return 0;
 	if (binding->set != set)
 		leave_set(twin);
-	if (real.epoll_ctl(set->far, binding->set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, binding->far, &event) < 0) {
+	if (real.epoll_ctl(set->far, binding->set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, binding->far,
+			   &event) < 0) {
 		leave_set(twin);
 		return -1;
 	}
@@ -290,7 +291,8 @@ int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint3
 		epoll_set_unbind(other);
 	struct epoll_set *set = set_of(twin->all, socket, own);
 
-	if (!set || !relay_open(twin) || !fds_is_ours(twin->far) || place(twin, set, events, data) < 0 ||
+	if (!set || !relay_open(twin) || !fds_is_ours(twin->far) ||
+	    place(twin, set, events, data) < 0 ||
 	    real.epoll_ctl(binding->far, EPOLL_CTL_ADD, twin->far, &event) < 0)
 		return -1;
 	binding->socket = socket;

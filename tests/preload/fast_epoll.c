@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections that an event loop serves in every manner: fast_epoll MODE HOST PORT [ARG...]. Each mode
- * ends with 0 where all is as it is without the library.
+ * Connections that an event loop serves in every manner: fast_epoll MODE HOST PORT [ARG...]. Each
+ * mode ends with 0 where all is as it is without the library.
  */
 #include <inttypes.h>
 
@@ -22,8 +22,9 @@ static const struct named_manner {
     {"edge", {IN | ET, IN | OUT | ET, .eager = true, .room = 4096}},
     {"edge-short", {IN | ET, IN | OUT | ET, .eager = true, .short_read = true, .room = 65536}},
     {"edge-both", {IN | OUT | ET, IN | OUT | ET, .eager = true, .room = 4096}},
-    {"edge-all", {IN | OUT | EPOLLRDHUP | EPOLLPRI | ET, IN | OUT | EPOLLRDHUP | EPOLLPRI | ET,
-		  .eager = true, .room = 4096}},
+    {"edge-all",
+     {IN | OUT | EPOLLRDHUP | EPOLLPRI | ET, IN | OUT | EPOLLRDHUP | EPOLLPRI | ET, .eager = true,
+      .room = 4096}},
     {"level-both", {IN | OUT, IN | OUT, .eager = true, .room = 4096}},
     {"wait-both", {IN | OUT, IN | OUT, .room = 4096}},
     {"oneshot", {IN | EPOLLONESHOT, IN | OUT | EPOLLONESHOT, .eager = true, .room = 4096}},
@@ -65,8 +66,8 @@ static void trips(struct conn *c)
 	}
 }
 
-/* MANNER. Says what the kernel carried of requests, the least of several connections: one whose thread was
- * kept from running leaves the fast lane for a while. */
+/* MANNER. Says what the kernel carried of requests, the least of several connections: one whose
+ * thread was kept from running leaves the fast lane for a while. */
 static void manner(void)
 {
 	const struct manner *manner = manner_named(args[0]);
@@ -184,7 +185,8 @@ static void nothing(void)
 	}
 }
 
-/* Another object stands for it from now on, and the old one is gone: between requests, or within. */
+/* Another object stands for it from now on, and the old one is gone: between requests, or within.
+ */
 static struct conn *moved(struct conn *old)
 {
 	struct conn *c = malloc(sizeof(*c));
@@ -227,7 +229,7 @@ static void data(void)
 
 	for (int k = 0; k < 8; k++)
 		c[k] = conn_open(host, port, set, manner_named(k & 1 ? "edge" : "level"));
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < 2; round++) {
 		all_trip(c, 8, "/wait/10");
 		all_trip(c, 8, "/wait/10");
 		for (int k = 0; k < 8; k++) {
@@ -239,7 +241,7 @@ static void data(void)
 		all_trip(c, 8, "/wait/10");
 		for (int k = 0; k < 8; k++)
 			c[k] = moved(c[k]);
-		linger(set, 150); /* their upstream connections end */
+		linger(set, 250); /* their upstream connections end */
 	}
 }
 
@@ -295,7 +297,8 @@ static void mixed(void)
 			if (!all[i]->busy && left) {
 				left--;
 				if (draw(&seed) % 8 == 0)
-					snprintf(path, sizeof(path), "/size/%u", draw(&seed) % 100000);
+					snprintf(path, sizeof(path), "/size/%u",
+						 draw(&seed) % 100000);
 				else
 					snprintf(path, sizeof(path), "/echo/%u", left);
 				conn_start(all[i], path, draw(&seed) % 3 ? 0 : draw(&seed) % 20000);
@@ -346,8 +349,8 @@ static void go(struct conn *c, int how)
 	conn_bury(c);
 }
 
-/* MANNER HOW ROUNDS: connections that end before, in, and after an answer, by whatever call, and others that
- * take their numbers and their upstream connections. */
+/* MANNER HOW ROUNDS: connections that end before, in, and after an answer, by whatever call, and
+ * others that take their numbers and their upstream connections. */
 static void crowd(void)
 {
 	const struct manner *manner = manner_named(args[0]);
@@ -439,8 +442,8 @@ static void busy(void)
 	printf("%" PRIu64 "\n", worst);
 }
 
-/* Who waits for EPOLLOUT before it sends hears it, whatever its upstream connection does by now. ARG: what
- * becomes of that: "taken" by another, or "ended". */
+/* Who waits for EPOLLOUT before it sends hears it, whatever its upstream connection does by now.
+ * ARG: what becomes of that: "taken" by another, or "ended". */
 static void room(void)
 {
 	struct manner *manner = manner_named("wait-both");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the guests of test_fast_epoll.py share: connections that an event loop serves. It insists on what every
- * program may: at most one event of each registration in a batch, none of one that is over, none that says
- * that a connection is broken, and not many more events than there is something to do.
+ * What the guests of test_fast_epoll.py share: connections that an event loop serves. It insists on
+ * what every program may: at most one event of each registration in a batch, none of one that is
+ * over, none that says that a connection is broken, and not many more events than there is
+ * something to do.
  */
 #ifndef TESTS_PRELOAD_FAST_EPOLL_H
 #define TESTS_PRELOAD_FAST_EPOLL_H
@@ -19,11 +20,12 @@ enum { ALIVE = 0x600d600d, DEAD = 0x0bad0bad, BATCH = 64 };
 
 /* How its program treats a connection. */
 struct manner {
-	uint32_t idle, out; /* what it is registered for, when there is nothing to send and when there is */
-	bool short_read;    /* edges: a read that fills less than its buffer is the last one */
-	bool eager;	    /* sends before it waits for EPOLLOUT */
-	bool any_way;	    /* by all kinds of system calls, hooked or not */
-	size_t room;	    /* of one call */
+	uint32_t idle,
+	    out; /* what it is registered for, when there is nothing to send and when there is */
+	bool short_read; /* edges: a read that fills less than its buffer is the last one */
+	bool eager;	 /* sends before it waits for EPOLLOUT */
+	bool any_way;	 /* by all kinds of system calls, hooked or not */
+	size_t room;	 /* of one call */
 };
 
 struct conn {
@@ -44,7 +46,7 @@ struct conn {
 	char wanted[128];
 };
 
-static char blob[2 << 20]; /* the pattern */
+static char blob[2 << 20];	       /* the pattern */
 static __thread unsigned long returns; /* of epoll_wait(2) */
 static __thread unsigned batches;
 
@@ -70,8 +72,8 @@ static inline long now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* How many bytes the kernel has carried for the program. (<linux/tcp.h> has tcpi_bytes_sent, but cannot
- * stand beside <netinet/tcp.h>.) */
+/* How many bytes the kernel has carried for the program. (<linux/tcp.h> has tcpi_bytes_sent, but
+ * cannot stand beside <netinet/tcp.h>.) */
 static inline uint64_t carried(int fd)
 {
 	char info[256];
@@ -148,9 +150,9 @@ static inline void conn_request(struct conn *c, const char *path, size_t body)
 {
 	const char *method = body ? "POST" : "GET";
 
-	c->out_len = (size_t)snprintf(c->out, sizeof(c->out),
-				      "%s %s HTTP/1.1\r\nHost: webserver\r\nContent-Length: %zu\r\n\r\n",
-				      method, path, body);
+	c->out_len = (size_t)snprintf(
+	    c->out, sizeof(c->out),
+	    "%s %s HTTP/1.1\r\nHost: webserver\r\nContent-Length: %zu\r\n\r\n", method, path, body);
 	c->body_len = body;
 	c->out_at = c->head_len = c->len = c->done = 0;
 	c->has_head = false;
@@ -171,7 +173,8 @@ static inline void conn_send(struct conn *c)
 	while (conn_unsent(c)) {
 		bool in_body = c->out_at >= c->out_len;
 		const char *data = in_body ? blob + (c->out_at - c->out_len) : c->out + c->out_at;
-		size_t len = in_body ? c->out_len + c->body_len - c->out_at : c->out_len - c->out_at;
+		size_t len =
+		    in_body ? c->out_len + c->body_len - c->out_at : c->out_len - c->out_at;
 		int way = BY_SEND;
 
 		if (c->manner->any_way) {
@@ -198,7 +201,8 @@ static inline void conn_take_head(struct conn *c, const char *data, size_t len, 
 			die("a head too long");
 		c->head[c->head_len++] = data[(*used)++];
 		c->head[c->head_len] = '\0';
-		c->has_head = c->head_len >= 4 && memcmp(c->head + c->head_len - 4, "\r\n\r\n", 4) == 0;
+		c->has_head =
+		    c->head_len >= 4 && memcmp(c->head + c->head_len - 4, "\r\n\r\n", 4) == 0;
 	}
 	if (!c->has_head)
 		return;
@@ -275,7 +279,8 @@ static inline int wait_events(int set, struct epoll_event *events, int ms)
 		if (c->magic != ALIVE)
 			die("event %x of a connection that is gone", events[i].events);
 		if (c->batch == batches)
-			die("two events (the second: %x) of one connection at once", events[i].events);
+			die("two events (the second: %x) of one connection at once",
+			    events[i].events);
 		c->batch = batches;
 		if (events[i].events & ~c->registered & (EPOLLIN | EPOLLOUT))
 			die("event %x of one registered for %x", events[i].events, c->registered);
@@ -313,8 +318,8 @@ static inline void conn_finish(struct conn *c)
 		int n = wait_events(c->set, events, 10000);
 
 		if (!n || now_ms() > until)
-			die("no answer to \"%s\": %zu of %zu bytes sent, %zu of %zu received", c->out,
-			    c->out_at, c->out_len + c->body_len, c->done, c->len);
+			die("no answer to \"%s\": %zu of %zu bytes sent, %zu of %zu received",
+			    c->out, c->out_at, c->out_len + c->body_len, c->done, c->len);
 		for (int i = 0; i < n; i++)
 			conn_ready(events[i].data.ptr, events[i].events);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Epoll sets that are copied, closed, moved between, nested, shared by processes and threads:
- * fast_epoll_sets MODE HOST PORT [ARG...]. Each mode ends with 0 where all is as it is without the library.
+ * fast_epoll_sets MODE HOST PORT [ARG...]. Each mode ends with 0 where all is as it is without the
+ * library.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -45,7 +46,8 @@ static void collect(pid_t pid)
 		die("a child ended with status %x", status);
 }
 
-/* The child uses the set, or takes things out of it, while the parent has a request under way, or none. */
+/* The child uses the set, or takes things out of it, while the parent has a request under way, or
+ * none. */
 static void forks(void)
 {
 	int set = epoll_create1(0);
@@ -113,7 +115,8 @@ static void copies(void)
 	}
 }
 
-/* Closed, and its number another one's, with connections in it, in the middle or between requests. */
+/* Closed, and its number another one's, with connections in it, in the middle or between requests.
+ */
 static void reuse(void)
 {
 	for (int i = 0; i < 8; i++) {
@@ -142,7 +145,8 @@ static void reuse(void)
 	}
 }
 
-/* From one set to another, within a request and between. Says what the kernel carried in the end. */
+/* From one set to another, within a request and between. Says what the kernel carried in the end.
+ */
 static void moves(void)
 {
 	uint64_t least = UINT64_MAX, bytes;
@@ -277,7 +281,9 @@ static int all_numbers(void)
 
 	for (struct dirent *entry; (entry = readdir(tasks));) {
 		snprintf(path, sizeof(path), "/proc/self/task/%s/fd", entry->d_name);
-		DIR *dir = entry->d_name[0] != '.' && atoi(entry->d_name) != getpid() ? opendir(path) : NULL;
+		DIR *dir = entry->d_name[0] != '.' && atoi(entry->d_name) != getpid()
+			       ? opendir(path)
+			       : NULL;
 
 		while (dir && readdir(dir))
 			n++;
@@ -395,7 +401,8 @@ static void turn(struct shared *s, uint32_t events)
 	if (events & EPOLLOUT)
 		conn_send(c);
 	if (!c->busy && s->left > 0) {
-		conn_request(c, s->left % 10 ? "/echo/shared" : "/size/50000", s->left % 7 ? 0 : 5000);
+		conn_request(c, s->left % 10 ? "/echo/shared" : "/size/50000",
+			     s->left % 7 ? 0 : 5000);
 		conn_send(c);
 		if (--s->left == 0)
 			atomic_fetch_sub(&open_ones, 1);
@@ -455,9 +462,9 @@ static void threads(void)
 int main(int argc, char **argv)
 {
 	static const struct guest_mode modes[] = {
-	    {"fork", forks},   {"copies", copies}, {"reuse", reuse},	 {"moves", moves}, {"two", two},
-	    {"nested", nested}, {"many", many},	   {"numbers", numbers}, {"shuts", shuts},
-	    {"threads", threads},
+	    {"fork", forks},  {"copies", copies},   {"reuse", reuse}, {"moves", moves},
+	    {"two", two},     {"nested", nested},   {"many", many},   {"numbers", numbers},
+	    {"shuts", shuts}, {"threads", threads},
 	};
 
 	if (argc < 4)

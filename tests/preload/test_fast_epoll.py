@@ -108,7 +108,7 @@ def before(t):
 @harness.test(timeout=60, cases=['notify'])
 def data(t, how):
     """Its data change, also while nothing is under way."""
-    both(t, 'data', script=brief(how, 0.05), plain=False)
+    both(t, 'data', script=brief(how), plain=False)
 
 
 @harness.test(timeout=60, cases=['level 65536', 'edge 4096'])
