@@ -135,8 +135,8 @@ static bool is_in_use(const struct epoll_set *set)
 	const struct twin *twin;
 
 	DL_FOREACH2(set->twins, twin, binding.next)
-	if (twin->binding.armed)
-		return true;
+		if (twin->binding.armed)
+			return true;
 	return false;
 }
 
