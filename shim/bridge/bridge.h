@@ -37,7 +37,11 @@ struct rules;
 
 /* The address of the listener for AF_INET or AF_INET6, starting the bridge and the listener if
  * need be. Returns 0, or -1 with `err` set (its code an errno value fit for connect(2)). */
-int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struct err *err);
+int bridge_door(int family, bool late, struct sockaddr_storage *door, socklen_t *len, struct err *err);
+
+/* Whether the door to go to had better be one that accepts late (door.h), for a connection that will take
+ * the fast lane. */
+bool bridge_is_late(void);
 
 /* One connection that a hook has made to the door. */
 struct dial {
