@@ -46,7 +46,7 @@ static inline bool ascii_is_xdigit(int c)
 static inline bool ascii_equal_nocase_n(const char *a, const char *b, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (ascii_lower(a[i]) != ascii_lower(b[i]))
+		if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i]))
 			return false;
 		if (!a[i])
 			return true;

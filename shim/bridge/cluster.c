@@ -95,6 +95,7 @@ static struct live_cluster *cluster_new(struct clusters *all, const struct acqui
 	if (!c)
 		return NULL;
 	c->all = all;
+	c->source = wish->cluster;
 	c->cluster = *wish->cluster;
 	c->cluster.host = strdup(wish->cluster->host ?: "");
 	c->cluster.id = strdup(key);
@@ -133,6 +134,7 @@ static void change_rules(struct live_cluster *c, const struct cluster *cluster, 
 	c->unbalanced = true;
 	rules_unref(c->rules);
 	c->rules = rules_ref(rules);
+	c->source = cluster;
 	c->cluster = *cluster;
 	c->cluster.host = host;
 	c->cluster.id = id;
@@ -161,15 +163,16 @@ static void sweep(struct timer *timer)
 		timer_set(all->env->loop, timer, CLUSTER_IDLE_MS);
 }
 
-static char *key_of(const struct acquisition *wish)
+/* Where the program says where to, that is part of the key. The caller frees it. NULL: no
+ * memory. */
+static char *dynamic_key(const struct acquisition *wish)
 {
-	bool dynamic = is_dynamic(wish);
-	size_t size = strlen(wish->cluster->id) + (dynamic ? strlen(wish->dynamic ?: "") : 0) + 2;
+	const char *dynamic = wish->dynamic ?: "";
+	size_t size = strlen(wish->cluster->id) + strlen(dynamic) + 2;
 	char *key = malloc(size);
 
 	if (key)
-		snprintf(key, size, "%s%s%s", wish->cluster->id, dynamic ? "\n" : "",
-			 dynamic && wish->dynamic ? wish->dynamic : "");
+		snprintf(key, size, "%s\n%s", wish->cluster->id, dynamic);
 	return key;
 }
 
@@ -177,7 +180,9 @@ static char *key_of(const struct acquisition *wish)
 static struct live_cluster *cluster_get(struct clusters *all, const struct acquisition *wish,
 					struct rules *rules)
 {
-	char *key = key_of(wish);
+	bool dynamic = is_dynamic(wish);
+	char *made = dynamic ? dynamic_key(wish) : NULL;
+	const char *key = dynamic ? made : wish->cluster->id;
 	struct live_cluster *c;
 
 	if (!key)
@@ -192,8 +197,20 @@ static struct live_cluster *cluster_get(struct clusters *all, const struct acqui
 	} else if (rules && c->rules != rules && !c->users && !c->n_lanes) {
 		change_rules(c, wish->cluster, rules);
 	}
-	free(key);
+	free(made);
 	return c;
+}
+
+/* Whether the table would say that it is this one; without asking, as most requests of a connection
+ * go where the one before went. */
+static bool is_same(const struct live_cluster *c, const struct acquisition *wish,
+		    const struct rules *rules)
+{
+	if (!c || !rules || c->rules != rules || c->source != wish->cluster)
+		return false;
+	if (!is_dynamic(wish))
+		return !c->dynamic.address;
+	return c->dynamic.address && !strcmp(c->dynamic.address, wish->dynamic ?: "");
 }
 
 void clusters_init(struct clusters *all, struct cluster_env *env)
@@ -400,6 +417,15 @@ static void enter_cluster(struct acquiring *a, struct live_cluster *c)
 	c->used = loop_now(c->all->env->loop);
 }
 
+/* What does not fit is cut off. */
+static void copy_text(char *out, size_t size, const char *text)
+{
+	size_t len = strnlen(text, size - 1);
+
+	memcpy(out, text, len);
+	out[len] = '\0';
+}
+
 void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acquisition *wish,
 		     struct rules *rules)
 {
@@ -409,15 +435,15 @@ void cluster_acquire(struct clusters *all, struct acquiring *a, const struct acq
 		a->n_visits = 0;
 	if (a->cluster) /* a retry that was announced: now it is here, or is not to be */
 		acquiring_settle(a);
-	c = cluster_get(all, wish, rules);
+	c = is_same(a->cluster, wish, rules) ? a->cluster : cluster_get(all, wish, rules);
 	if (!c) {
 		a->done(a, NULL, UPSTREAM_CONNECT, "out of memory");
 		return;
 	}
 	enter_cluster(a, c);
 	/* Without TLS connections are alike, whatever the name. */
-	snprintf(a->server_name, sizeof(a->server_name), "%s",
-		 c->cluster.tls.mode == TLS_MODE_DISABLE ? "" : wish->server_name);
+	copy_text(a->server_name, sizeof(a->server_name),
+		  c->cluster.tls.mode == TLS_MODE_DISABLE ? "" : wish->server_name);
 	a->http = wish->http;
 	a->encrypted = wish->encrypted;
 	a->fresh = wish->fresh;

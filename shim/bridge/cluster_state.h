@@ -50,6 +50,7 @@ struct live_cluster {
 	struct clusters *all;
 	struct cluster cluster; /* a copy; `id` is the key of the table */
 	struct rules *rules;	/* what it points into; NULL: nothing */
+	const struct cluster *source; /* what it is a copy of; valid as long as `rules` are */
 	struct endpoint dynamic; /* the program's name or address, where that is the one endpoint */
 	struct limits limits;
 	unsigned users; /* askers */

@@ -5,30 +5,31 @@
 
 #include "rules/ascii.h"
 
-static bool text_is(const char *text, size_t len, const char *other)
+/* Most names differ in length, so that is asked first, and measured once for all fields. */
+static inline bool name_is(const struct field *field, const char *name, size_t len)
 {
-	return strlen(other) == len && ascii_equal_nocase_n(text, other, len);
+	return field->name_len == len && ascii_equal_nocase_n(field->name, name, len);
 }
 
-static bool name_is(const struct field *field, const char *name)
-{
-	return text_is(field->name, field->name_len, name);
-}
+/* The same, of a literal. */
+#define NAME_IS(field, literal) name_is(field, literal, sizeof(literal) - 1)
 
 struct field *head_find(const struct http1_head *head, const char *name, size_t from)
 {
+	size_t len = strlen(name);
+
 	for (size_t i = from; i < head->n_fields; i++)
-		if (name_is(&head->fields[i], name))
+		if (name_is(&head->fields[i], name, len))
 			return &head->fields[i];
 	return NULL;
 }
 
 size_t head_count(const struct http1_head *head, const char *name)
 {
-	size_t n = 0;
+	size_t n = 0, len = strlen(name);
 
 	for (size_t i = 0; i < head->n_fields; i++)
-		n += name_is(&head->fields[i], name);
+		n += name_is(&head->fields[i], name, len);
 	return n;
 }
 
@@ -50,35 +51,39 @@ static bool next_element(const char **at, const char *end, const char **element,
 	return *len > 0;
 }
 
-static bool field_has_token(const struct field *field, const char *token, size_t token_len)
+unsigned head_tokens(const struct http1_head *head, const char *name, const char *const *tokens,
+		     unsigned n)
 {
-	const char *at = field->value;
-	const char *end = at + field->value_len;
-	const char *element;
-	size_t len;
+	size_t name_len = strlen(name), len;
+	unsigned found = 0;
 
-	while (next_element(&at, end, &element, &len))
-		if (len == token_len && ascii_equal_nocase_n(element, token, len))
-			return true;
-	return false;
+	for (size_t i = 0; i < head->n_fields; i++) {
+		const struct field *field = &head->fields[i];
+		const char *at = field->value, *element;
+
+		if (!name_is(field, name, name_len))
+			continue;
+		while (next_element(&at, field->value + field->value_len, &element, &len))
+			for (unsigned t = 0; t < n; t++)
+				if (strlen(tokens[t]) == len &&
+				    ascii_equal_nocase_n(element, tokens[t], len))
+					found |= 1U << t;
+	}
+	return found;
 }
 
 bool head_has_token(const struct http1_head *head, const char *name, const char *token)
 {
-	for (size_t i = 0; i < head->n_fields; i++)
-		if (name_is(&head->fields[i], name) &&
-		    field_has_token(&head->fields[i], token, strlen(token)))
-			return true;
-	return false;
+	return head_tokens(head, name, &token, 1) != 0;
 }
 
 /* Remove fields of that name from index `from` on. */
 static void remove_from(struct http1_head *head, const char *name, size_t from)
 {
-	size_t kept = from;
+	size_t kept = from, len = strlen(name);
 
 	for (size_t i = from; i < head->n_fields; i++)
-		if (!name_is(&head->fields[i], name))
+		if (!name_is(&head->fields[i], name, len))
 			head->fields[kept++] = head->fields[i];
 	head->n_fields = kept;
 }
@@ -119,32 +124,27 @@ int head_add(struct http1_head *head, size_t max_fields, const char *name, const
 	return 0;
 }
 
-static bool in_list(const struct field *field, const char *const *names, size_t n)
+/* Where a message goes and where it ends is not for Connection to take away, nor are the fields
+ * that head_strip_hop_by_hop() judges by itself. */
+static bool beyond_connection(const struct field *field)
 {
-	for (size_t i = 0; i < n; i++)
-		if (name_is(field, names[i]))
-			return true;
-	return false;
+	return NAME_IS(field, "Connection") || NAME_IS(field, "Content-Length") ||
+	       NAME_IS(field, "Host") || NAME_IS(field, "TE") || NAME_IS(field, "Trailer") ||
+	       NAME_IS(field, "Transfer-Encoding") || NAME_IS(field, "Upgrade");
 }
 
-#define IN_LIST(field, names) in_list(field, names, sizeof(names) / sizeof(names[0]))
-
-static bool connection_names(const struct http1_head *head, const struct field *field)
+/* Mark what a Connection field names, by an empty name. No Connection field is among it: all of them
+ * are still to be read. */
+static void mark_named(struct http1_head *head, const struct field *connection)
 {
-	/* Where a message goes and where it ends is not for Connection to take away, nor are the
-	 * fields that head_strip_hop_by_hop() judges by itself. */
-	static const char *const beyond_it[] = {
-	    "Connection", "Content-Length",    "Host",	  "TE",
-	    "Trailer",	  "Transfer-Encoding", "Upgrade",
-	};
+	const char *at = connection->value, *end = at + connection->value_len, *element;
+	size_t len;
 
-	if (IN_LIST(field, beyond_it))
-		return false;
-	for (size_t i = 0; i < head->n_fields; i++)
-		if (name_is(&head->fields[i], "Connection") &&
-		    field_has_token(&head->fields[i], field->name, field->name_len))
-			return true;
-	return false;
+	while (next_element(&at, end, &element, &len))
+		for (size_t i = 0; i < head->n_fields; i++)
+			if (name_is(&head->fields[i], element, len) &&
+			    !beyond_connection(&head->fields[i]))
+				head->fields[i].name_len = 0;
 }
 
 /* What is left of Connection. NULL: nothing. */
@@ -157,7 +157,6 @@ static const char *kept_options(bool upgrade, bool trailers)
 
 void head_strip_hop_by_hop(struct http1_head *head, bool keep_upgrade)
 {
-	static const char *const always[] = {"Keep-Alive", "Proxy-Connection"};
 	bool upgrade = keep_upgrade && head->upgrade;
 	bool trailers = head->request && head->minor >= 1 &&
 			head_has_token(head, "Connection", "TE") &&
@@ -166,87 +165,76 @@ void head_strip_hop_by_hop(struct http1_head *head, bool keep_upgrade)
 	bool te_kept = false;
 	size_t kept = 0;
 
-	/* Mark first, by an empty name, while all Connection fields are still in place. */
 	for (size_t i = 0; i < head->n_fields; i++)
-		if (connection_names(head, &head->fields[i]))
-			head->fields[i].name_len = 0;
+		if (NAME_IS(&head->fields[i], "Connection"))
+			mark_named(head, &head->fields[i]);
 	for (size_t i = 0; i < head->n_fields; i++) {
-		struct field field = head->fields[i];
-		if (field.name_len == 0 || IN_LIST(&field, always))
+		struct field *field = &head->fields[i];
+		if (field->name_len == 0 || NAME_IS(field, "Keep-Alive") ||
+		    NAME_IS(field, "Proxy-Connection"))
 			continue;
-		if (name_is(&field, "Upgrade") && !upgrade)
+		if (NAME_IS(field, "Upgrade") && !upgrade)
 			continue;
-		if (name_is(&field, "TE")) {
+		if (NAME_IS(field, "TE")) {
 			if (!trailers || te_kept)
 				continue;
 			te_kept = true;
-			field.value = "trailers";
-			field.value_len = (uint32_t)strlen("trailers");
+			field->value = "trailers";
+			field->value_len = (uint32_t)strlen("trailers");
 		}
-		if (name_is(&field, "Connection")) {
+		if (NAME_IS(field, "Connection")) {
 			if (!options)
 				continue;
-			field.value = options;
-			field.value_len = (uint32_t)strlen(options);
+			field->value = options;
+			field->value_len = (uint32_t)strlen(options);
 			options = NULL;
 		}
-		head->fields[kept++] = field;
+		if (kept < i)
+			head->fields[kept] = *field;
+		kept++;
 	}
 	head->n_fields = kept;
 }
 
-/* Writing, or with out NULL only counting. */
-struct writer {
-	char *out;
-	size_t n;
-};
-
-static void put(struct writer *writer, const char *text, size_t len)
-{
-	if (writer->out && len > 0)
-		memcpy(writer->out + writer->n, text, len);
-	writer->n += len;
-}
-
-static void put_text(struct writer *writer, const char *text)
-{
-	put(writer, text, strlen(text));
-}
-
-static void put_head(struct writer *writer, const struct http1_head *head)
-{
-	if (head->request) {
-		put(writer, head->method, head->method_len);
-		put_text(writer, " ");
-		put(writer, head->target, head->target_len);
-		put_text(writer, " HTTP/1.1\r\n");
-	} else {
-		const char status[4] = {
-		    (char)('0' + head->status / 100 % 10), (char)('0' + head->status / 10 % 10),
-		    (char)('0' + head->status % 10),
-		    ' ', /* stands even if there is no reason (RFC 9112 4) */
-		};
-		put_text(writer, "HTTP/1.1 ");
-		put(writer, status, sizeof(status));
-		put(writer, head->reason, head->reason_len);
-		put_text(writer, "\r\n");
-	}
-	for (size_t i = 0; i < head->n_fields; i++) {
-		const struct field *field = &head->fields[i];
-		put(writer, field->name, field->name_len);
-		put_text(writer, ": ");
-		put(writer, field->value, field->value_len);
-		put_text(writer, "\r\n");
-	}
-	put_text(writer, "\r\n");
-}
+/* The start line but for its texts: "METHOD target HTTP/1.1", "HTTP/1.1 200 reason". */
+#define REQUEST_LINE  (sizeof("  HTTP/1.1\r\n") - 1)
+#define RESPONSE_LINE (sizeof("HTTP/1.1 200 \r\n") - 1)
 
 size_t head_length(const struct http1_head *head)
 {
-	struct writer count = {NULL, 0};
+	size_t n = head->request ? REQUEST_LINE + head->method_len + head->target_len
+				 : RESPONSE_LINE + head->reason_len;
 
-	put_head(&count, head);
-	return count.n;
+	for (size_t i = 0; i < head->n_fields; i++)
+		n += head->fields[i].name_len + strlen(": ") + head->fields[i].value_len +
+		     strlen("\r\n");
+	return n + strlen("\r\n");
+}
+
+static inline char *put(char *out, const char *text, size_t len)
+{
+	return len ? mempcpy(out, text, len) : out;
+}
+
+static inline char *put_two(char *out, const char two[2])
+{
+	return mempcpy(out, two, 2);
+}
+
+static char *put_start(char *out, const struct http1_head *head)
+{
+	if (head->request) {
+		out = put(out, head->method, head->method_len);
+		*out++ = ' ';
+		out = put(out, head->target, head->target_len);
+		return put(out, " HTTP/1.1", strlen(" HTTP/1.1"));
+	}
+	out = put(out, "HTTP/1.1 ", strlen("HTTP/1.1 "));
+	*out++ = (char)('0' + head->status / 100 % 10);
+	*out++ = (char)('0' + head->status / 10 % 10);
+	*out++ = (char)('0' + head->status % 10);
+	*out++ = ' '; /* stands even if there is no reason (RFC 9112 4) */
+	return put(out, head->reason, head->reason_len);
 }
 
 ssize_t head_write(const struct http1_head *head, struct buf *out)
@@ -255,8 +243,13 @@ ssize_t head_write(const struct http1_head *head, struct buf *out)
 
 	if (len > buf_room(out))
 		return -1;
-	struct writer writer = {buf_reserve(out), 0};
-	put_head(&writer, head);
+	char *to = put_two(put_start(buf_reserve(out), head), "\r\n");
+	for (size_t i = 0; i < head->n_fields; i++) {
+		const struct field *field = &head->fields[i];
+		to = put_two(put(to, field->name, field->name_len), ": ");
+		to = put_two(put(to, field->value, field->value_len), "\r\n");
+	}
+	put_two(to, "\r\n");
 	buf_added(out, len);
 	return (ssize_t)len;
 }

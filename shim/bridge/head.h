@@ -25,6 +25,10 @@ size_t head_count(const struct http1_head *head, const char *name);
  * compared case-insensitively. */
 bool head_has_token(const struct http1_head *head, const char *name, const char *token);
 
+/* The same of `n` tokens at a time: bit i stands for tokens[i]. */
+unsigned head_tokens(const struct http1_head *head, const char *name, const char *const *tokens,
+		     unsigned n);
+
 /* Whether it is the head of a gRPC request or response: content-type application/grpc or
  * application/grpc+..., as Envoy tells them. */
 bool head_is_grpc(const struct http1_head *head);

@@ -14,6 +14,7 @@
  */
 #include "shim/bridge/http1.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define LLHTTP_STRICT_MODE 1
@@ -22,45 +23,59 @@
 #include "rules/ascii.h"
 #include "shim/bridge/head.h"
 
-/* Whether byte i ends the head: data[0..i] ends with CRLF CRLF. */
-static bool ends_head(const char *data, size_t i)
+/* How many bytes there are before the first control character. */
+static size_t plain_length(const char *data, size_t n)
 {
-	return i >= 3 && data[i - 2] == '\n';
+	typedef unsigned char vector __attribute__((vector_size(16)));
+	vector bytes;
+	uint64_t found[2];
+	size_t i = 0;
+
+	for (; n - i >= sizeof(bytes); i += sizeof(bytes)) {
+		memcpy(&bytes, data + i, sizeof(bytes));
+		bytes = (vector)(bytes < ' ') | (vector)(bytes == 0x7f);
+		memcpy(found, &bytes, sizeof(found));
+		if (found[0])
+			return i + (unsigned)__builtin_ctzll(le64toh(found[0])) / 8;
+		if (found[1])
+			return i + 8 + (unsigned)__builtin_ctzll(le64toh(found[1])) / 8;
+	}
+	while (i < n && (unsigned char)data[i] >= ' ' && data[i] != 0x7f)
+		i++;
+	return i;
 }
 
 ssize_t http1_head_length(const char *data, size_t n, size_t *scanned, const char **why)
 {
-	for (size_t i = *scanned; i < n; i++) {
-		unsigned char c = (unsigned char)data[i];
-		if (c == ' ' || c == '\t') {
-			if (i > 0 && data[i - 1] == '\n') {
-				*why = "folded header line";
-				return -1;
-			}
-		} else if (c > ' ' && c != 0x7f) {
-			continue;
-		} else if (c == '\r') {
-			if (i + 1 == n) {
-				*scanned = i;
-				return 0;
-			}
+	size_t i = *scanned;
+
+	while (i < n) {
+		if ((data[i] == ' ' || data[i] == '\t') && i > 0 && data[i - 1] == '\n') {
+			*why = "folded header line";
+			return -1;
+		}
+		i += plain_length(data + i, n - i);
+		if (i == n)
+			break;
+		if (data[i] == '\r') {
+			if (i + 1 == n)
+				break;
 			if (data[i + 1] != '\n') {
 				*why = "CR without LF in the head";
 				return -1;
 			}
-		} else if (c == '\n') {
-			if (i == 0 || data[i - 1] != '\r') {
-				*why = "LF without CR in the head";
-				return -1;
-			}
-			if (ends_head(data, i))
-				return (ssize_t)(i + 1);
+			i += 2;
+			if (i >= 4 && data[i - 3] == '\n')
+				return (ssize_t)i;
+		} else if (data[i] == '\t') {
+			i++;
 		} else {
-			*why = "control character in the head";
+			*why = data[i] == '\n' ? "LF without CR in the head"
+					       : "control character in the head";
 			return -1;
 		}
 	}
-	*scanned = n;
+	*scanned = i;
 	return 0;
 }
 
@@ -144,14 +159,17 @@ static void trim(struct field *field)
 /* RFC 9110 5.6.2 */
 static bool is_token(const char *text, size_t len)
 {
-	static const char others[] = "!#$%&'*+-.^_`|~";
+	static const bool token[256] = {
+	    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
+	    ['#'] = true,	  ['$'] = true,		['%'] = true,	      ['&'] = true,
+	    ['\''] = true,	  ['*'] = true,		['+'] = true,	      ['-'] = true,
+	    ['.'] = true,	  ['^'] = true,		['_'] = true,	      ['`'] = true,
+	    ['|'] = true,	  ['~'] = true,
+	};
 
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i];
-		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		      (c && strchr(others, c))))
+	for (size_t i = 0; i < len; i++)
+		if (!token[(unsigned char)text[i]])
 			return false;
-	}
 	return len > 0;
 }
 
@@ -253,13 +271,15 @@ lawful:
 /* RFC 9112 9.3, RFC 9110 7.8 and 10.1.1 */
 static void read_connection(struct http1_head *head)
 {
-	head->keep_alive = !head_has_token(head, "Connection", "close") &&
-			   (head->minor == 1 || head_has_token(head, "Connection", "keep-alive")) &&
+	enum { CLOSE = 1, KEEP_ALIVE = 2, UPGRADE = 4 };
+	static const char *const options[] = {"close", "keep-alive", "upgrade"};
+	unsigned found = head_tokens(head, "Connection", options, 3);
+
+	head->keep_alive = !(found & CLOSE) && (head->minor == 1 || found & KEEP_ALIVE) &&
 			   head->framing != HTTP1_UNTIL_CLOSE;
 	/* Nobody could read the requests in a tunnel of HTTP/2. Upgrades may be ignored (RFC 9110
 	 * 7.8), and this one is. */
-	head->upgrade = head_has_token(head, "Connection", "upgrade") &&
-			head_find(head, "Upgrade", 0) != NULL &&
+	head->upgrade = found & UPGRADE && head_find(head, "Upgrade", 0) != NULL &&
 			!head_has_token(head, "Upgrade", "h2c");
 	head->expect_continue =
 	    head->request && head->minor == 1 && head_has_token(head, "Expect", "100-continue");

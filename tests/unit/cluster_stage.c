@@ -11,6 +11,7 @@
 #include "shim/libc.h"
 
 struct loop stage_loop;
+struct rules *stage_rules;
 struct clusters stage_clusters;
 struct stage_dialing stage_dialings[DIALINGS];
 size_t stage_n_dialings;
@@ -81,6 +82,7 @@ void stage_open(void)
 	memset(&stage_loop, 0, sizeof(stage_loop));
 	stage_loop.deferred_tail = &stage_loop.deferred;
 	stage_loop.now = 1000000;
+	stage_rules = NULL;
 	stage_n_dialings = 0;
 	stage_questions = 0;
 	stage_old = false;
@@ -155,7 +157,7 @@ void program_wish(struct program *program, const struct acquisition *wish)
 	program->acquiring.done = answered;
 	program->answers = 0;
 	program->reason[0] = '\0';
-	cluster_acquire(&stage_clusters, &program->acquiring, wish, NULL);
+	cluster_acquire(&stage_clusters, &program->acquiring, wish, stage_rules);
 }
 
 void program_ask(struct program *program, const struct cluster *cluster)

@@ -32,6 +32,7 @@ struct program {
 };
 
 extern struct loop stage_loop;
+extern struct rules *stage_rules; /* what wishes come with */
 extern struct clusters stage_clusters;
 extern struct stage_dialing stage_dialings[DIALINGS];
 extern size_t stage_n_dialings;

@@ -4,6 +4,7 @@
 
 #include "cluster_stage.h"
 #include "memory_io.h"
+#include "rules/diag.h"
 
 static struct stage_policy policy;
 static struct program programs[8];
@@ -386,6 +387,82 @@ START_TEST(clusters_come_and_go)
 }
 END_TEST
 
+static struct rules *load(void)
+{
+	struct diags diags;
+
+	diags_init(&diags);
+	struct rules *rules = rules_load("tests/replay/mesh.cfg", &diags);
+	ck_assert_ptr_nonnull(rules);
+	diags_release(&diags);
+	return rules;
+}
+
+/* One request after the other: each goes over the connection of the i-th dialing, which was to this
+ * host, wherever the one before it went. */
+static void goes_over(const struct cluster *to, const char *dynamic, size_t i, unsigned host)
+{
+	static struct connection *made[DIALINGS];
+	const struct acquisition wish = {
+	    .cluster = to, .server_name = "a.test", .http = true, .dynamic = dynamic};
+	bool anew = i == stage_n_dialings;
+
+	program_wish(a, &wish);
+	if (anew) {
+		ck_assert_uint_eq(stage_n_dialings, i + 1);
+		stage_connect(i, 0);
+		made[i] = a->connection;
+	}
+	ck_assert_ptr_eq(a->connection, made[i]);
+	ck_assert_uint_eq(stage_dialled(i), host);
+	program_give_back(a, true);
+}
+
+START_TEST(one_request_after_the_other)
+{
+	struct rules *before = load(), *after = load();
+	struct cluster other = *cluster;
+
+	stage_rules = before;
+	other.id = "other";
+	goes_over(cluster, NULL, 0, 1);
+	goes_over(cluster, NULL, 0, 1);
+	goes_over(&other, NULL, 1, 1);
+	goes_over(cluster, NULL, 0, 1);
+
+	/* The program says where to, and says it anew. */
+	other.id = "dynamic";
+	other.resolution = RESOLUTION_NONE;
+	goes_over(&other, "192.0.2.7", 2, 7);
+	goes_over(&other, "192.0.2.7", 2, 7);
+	goes_over(&other, "192.0.2.8", 3, 8);
+	goes_over(&other, "192.0.2.7", 2, 7);
+
+	/* Or no longer does: one of the endpoints. */
+	policy.balancer.simple.value = LB_PASSTHROUGH;
+	goes_over(cluster, "192.0.2.9", 4, 9);
+	goes_over(cluster, NULL, 0, 1);
+	goes_over(cluster, "192.0.2.9", 4, 9);
+	goes_over(cluster, NULL, 0, 1);
+
+	/* Other rules may say something else in the same place. */
+	stage_rules = after;
+	cluster->id = "a.test:8080";
+	goes_over(cluster, NULL, 5, 1);
+	goes_over(cluster, NULL, 5, 1);
+	stage_rules = NULL;
+	cluster->id = "a.test:8081";
+	goes_over(cluster, NULL, 6, 1);
+	cluster->id = "a.test:8082";
+	goes_over(cluster, NULL, 7, 1);
+	ck_assert_uint_eq(stage_n_clusters(), 8);
+
+	program_leave(a);
+	rules_unref(before);
+	rules_unref(after);
+}
+END_TEST
+
 Suite *cluster_suite(void);
 Suite *cluster_suite(void)
 {
@@ -412,6 +489,7 @@ Suite *cluster_suite(void)
 	tcase_add_test(all, retries_are_counted);
 	tcase_add_test(all, retries_count_when_they_are_announced);
 	tcase_add_test(all, clusters_come_and_go);
+	tcase_add_test(all, one_request_after_the_other);
 	suite_add_tcase(suite, all);
 	return suite;
 }

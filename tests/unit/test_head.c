@@ -61,6 +61,11 @@ START_TEST(tokens_are_found_in_lists)
 	ck_assert(head_has_token(&head, "te", "gzip"));
 	ck_assert(head_has_token(&head, "te", "trailers;q=1"));
 	ck_assert(!head_has_token(&head, "none", "gzip"));
+
+	static const char *const tokens[] = {"upgrade", "clos", "CLOSE", "x", ""};
+	ck_assert_uint_eq(head_tokens(&head, "Connection", tokens, 5), 1 | 4 | 8);
+	ck_assert_uint_eq(head_tokens(&head, "Connection", tokens, 2), 1);
+	ck_assert_uint_eq(head_tokens(&head, "none", tokens, 5), 0);
 }
 END_TEST
 
