@@ -125,6 +125,7 @@ static int entry_remove(struct door_entry *entry, struct claim *claim)
 	while (*link != entry)
 		link = &(*link)->next_in_bucket;
 	*link = entry->next_in_bucket;
+	entry->claim.early = NULL;
 	entry->next_in_bucket = door->free_entries;
 	door->free_entries = entry;
 	return fd;
@@ -317,30 +318,33 @@ static struct door_entry *find_late(struct door *door, int family, const struct 
 	return entry && entry->claimed && entry->watch.fd < 0 ? entry : NULL;
 }
 
-bool door_take_early(struct door *door, int family, const struct sockaddr *local, uint64_t cookie,
-		     struct claim *claim)
+struct door_entry *door_take_early(struct door *door, int family, const struct sockaddr *local,
+				   uint64_t cookie, struct claim *claim)
 {
 	pthread_mutex_lock(&door->lock);
 	struct door_entry *entry = find_late(door, family, local);
-	bool found = entry && entry->claim.cookie == cookie && entry->claim.rules;
 
-	if (found) {
+	if (entry && (entry->claim.cookie != cookie || !entry->claim.rules))
+		entry = NULL;
+	if (entry) {
 		*claim = entry->claim;
 		entry->claim.rules = NULL;
 	}
 	pthread_mutex_unlock(&door->lock);
-	return found;
+	return entry;
 }
 
-void door_serve_early(struct door *door, int family, const struct sockaddr *local,
-		      struct downstream *early)
+void door_serve_early(struct door *door, struct door_entry *entry, struct downstream *early)
 {
 	pthread_mutex_lock(&door->lock);
-	struct door_entry *entry = find_late(door, family, local);
+	entry->claim.early = early;
+	pthread_mutex_unlock(&door->lock);
+}
 
-	if (entry && early)
-		entry->claim.early = early;
-	else if (entry)
+void door_forget_early(struct door *door, struct door_entry *entry, struct downstream *early)
+{
+	pthread_mutex_lock(&door->lock);
+	if (entry->claim.early == early) /* else it is somebody else's by now */
 		entry_remove(entry, NULL);
 	pthread_mutex_unlock(&door->lock);
 }

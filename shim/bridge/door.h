@@ -98,13 +98,13 @@ int door_expect(struct door *door, int family, const struct sockaddr *local,
 		const struct dial *dial);
 
 /*
- * Serve a connection that has not been accepted: what the claim for it holds is the caller's then, and
- * `claim->early`, once it is set by door_served_early(), comes with the socket. False: it has been accepted, or
- * there is no such claim of this cookie.
+ * To serve a connection that has not been accepted: takes what the claim for it holds. Who serves it,
+ * named by door_serve_early(), is `early` of the claim that comes with the socket one day, or says before that
+ * it is gone. NULL: it has been accepted, or there is no such claim of this cookie.
  */
-bool door_take_early(struct door *door, int family, const struct sockaddr *local, uint64_t cookie,
-		     struct claim *claim);
-void door_serve_early(struct door *door, int family, const struct sockaddr *local,
-		      struct downstream *early);
+struct door_entry *door_take_early(struct door *door, int family, const struct sockaddr *local,
+				   uint64_t cookie, struct claim *claim);
+void door_serve_early(struct door *door, struct door_entry *entry, struct downstream *early);
+void door_forget_early(struct door *door, struct door_entry *entry, struct downstream *early);
 
 #endif
