@@ -518,8 +518,8 @@ uint16_t door_listen(struct door *door, int family, bool late, struct err *err)
 		goto fail;
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (late && setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one)) < 0)
-		goto fail;
+	if (late) /* where that is forbidden, it is a door like the other */
+		setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&addr, len) < 0 || listen(fd, BACKLOG) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 		goto fail;

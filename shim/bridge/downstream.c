@@ -26,16 +26,6 @@
 /* With TCP_DEFER_ACCEPT of a second, the kernel has a connection accepted after one to three. */
 #define LATE_MS 10000
 
-/* The kernel would take the byte that had the connection come, if nothing was read since, for data that is
- * thrown away, and tell the program so by a reset. */
-static void pass_over_urgent(const struct downstream *d)
-{
-	char rest[16];
-
-	if (d->urgent && d->watch.fd >= 0 && real.recv(d->watch.fd, rest, sizeof(rest), MSG_DONTWAIT) > 0)
-		log_debug("%s: the program sent more than was asked for", d->claim.name);
-}
-
 static void downstream_free(struct downstream *d)
 {
 	struct exchange *exchange = d->exchange;
@@ -47,7 +37,6 @@ static void downstream_free(struct downstream *d)
 			door_forget_early(d->all->door, d->late, d);
 		if (d->homeless)
 			d->queued = false;
-		pass_over_urgent(d);
 		loop_unwatch(d->all->loop, &d->watch);
 		exchange_free(exchange);
 		cluster_leave(&d->acquiring);
@@ -517,6 +506,8 @@ void downstream_attach(struct downstream *d, int fd)
 		downstream_free(d);
 		return;
 	}
+	if (d->urgent)
+		sock_expect_urgent(sock);
 	port_attach(d->down, sock);
 	if (d->homeless)
 		loop_defer(all->loop, &d->again);
