@@ -29,6 +29,13 @@ static bool visit(struct visit *v)
 	return v->downstream != NULL;
 }
 
+/* For what the program sends, somebody is there from the first time on. */
+static bool visit_to_send(struct visit *v, int fd)
+{
+	v->downstream = bridge_visit_early(v->socket, fd, v->cookie, &v->signals);
+	return v->downstream != NULL;
+}
+
 /* Returns false where the entry is another socket's: its number was closed by a way that no hook sees. */
 static bool arrive(struct visit *v, struct mesh_socket *socket, int fd)
 {
@@ -131,7 +138,7 @@ bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, s
 	if ((flags & ~MSG_NOSIGNAL) || !hook_may_read(data) || !may_wait(socket, fd) ||
 	    !arrive(&v, socket, fd))
 		return false;
-	bool here = visit(&v);
+	bool here = visit_to_send(&v, fd);
 	int error = 0;
 	while (here && done < len) {
 		enum fast_result result = fast_lane_send(v.downstream, fd, (const char *)data + done,

@@ -31,6 +31,7 @@ struct door {
 	struct sockaddr_storage address;
 	socklen_t len;
 	int family;
+	bool late; /* it accepts late */
 };
 
 static int option(int fd, int level, int name, int otherwise)
@@ -84,7 +85,7 @@ static int mapped_door(struct door *door, struct err *err)
 	struct sockaddr_storage v4;
 	struct sockaddr_in in;
 
-	if (bridge_door(AF_INET, &v4, &door->len, err) < 0)
+	if (bridge_door(AF_INET, &door->late, &v4, &door->len, err) < 0)
 		return -1;
 	memcpy(&in, &v4, sizeof(in));
 	struct sockaddr_in6 mapped = {
@@ -113,7 +114,7 @@ static int find_door(int fd, const struct sockaddr *to, socklen_t len, struct do
 	if (to->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ip))
 		return mapped_door(door, err);
 	door->family = to->sa_family;
-	if (bridge_door(door->family, &door->address, &door->len, err) == 0)
+	if (bridge_door(door->family, &door->late, &door->address, &door->len, err) == 0)
 		return 0;
 	/* A host without ::1. */
 	if (door->family != AF_INET6 || option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1))
@@ -180,6 +181,11 @@ static int refuse(const struct sockaddr *to, socklen_t len, const struct decisio
 	return ECONNREFUSED;
 }
 
+static bool may_be_fast(const struct decision *decision)
+{
+	return mesh_fast_lane() && decision->to == ROUTE_BRIDGE && decision->kind == RULES_HTTP;
+}
+
 /* Connect to the door and tell the bridge. Takes over the reference `rules`. Returns 0 or the errno
  * value that connect(2) gave. */
 static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const struct door *door,
@@ -203,6 +209,7 @@ static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const st
 	    .rules = rules,
 	    .dns = decision->to == ROUTE_DNS,
 	    .kind = decision->kind,
+	    .late = door->late,
 	    .cluster = decision->cluster,
 	    .name = decision->name,
 	    .port = decision->port,
@@ -210,9 +217,9 @@ static int enter_door(int fd, const struct sockaddr *to, socklen_t len, const st
 	    .dialled_len = len,
 	};
 
-	if (mesh_fast_lane() && decision->to == ROUTE_BRIDGE && decision->kind == RULES_HTTP) {
+	if (may_be_fast(decision)) {
 		dial.number = fd;
-		dial.cookie = sockets_enter(fd);
+		dial.cookie = sockets_enter(fd, door->late);
 	}
 	getsockname(fd, (struct sockaddr *)&local, &local_len);
 	if (bridge_expect(door->family, (struct sockaddr *)&local, &dial) < 0)
@@ -234,6 +241,7 @@ static int bridge_connect(int fd, const struct sockaddr *to, socklen_t len, stru
 		mesh_rules_unref(rules);
 		return refuse(to, len, decision, LOG_WARN);
 	}
+	door.late = may_be_fast(decision);
 	if (find_door(fd, to, len, &door, &err) < 0) {
 		log_error("%s:%u: %s", decision->name, decision->port, err.text);
 		mesh_rules_unref(rules);

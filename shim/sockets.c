@@ -44,7 +44,7 @@ static struct mesh_socket *table_get(void)
 	return atomic_load(&sockets_table);
 }
 
-uint64_t sockets_enter(int fd)
+uint64_t sockets_enter(int fd, bool late)
 {
 	struct mesh_socket *table = table_get();
 	uint64_t cookie = table && (unsigned)fd < SOCKETS_MAX ? socket_cookie(fd) : 0;
@@ -53,6 +53,7 @@ uint64_t sockets_enter(int fd)
 		return 0;
 	note_top(fd);
 	atomic_store(&table[fd].cookie, 0);
+	atomic_store(&table[fd].late, late);
 	atomic_store(&table[fd].downstream, NULL);
 	atomic_store(&table[fd].upstream, 0);
 	atomic_store(&table[fd].holds, false);

@@ -27,6 +27,7 @@ struct twin;
 
 struct mesh_socket {
 	_Atomic uint64_t cookie; /* SO_COOKIE; 0: no entry */
+	atomic_bool late; /* it went to a door that accepts late */
 	_Atomic(struct downstream *) downstream; /* who serves it, to be used under the bridge's lock;
 						    NULL: nobody so far */
 	/* The epoll set that the number is in, by whose events its program goes, and what it said there
@@ -81,8 +82,9 @@ int sockets_next(int fd, unsigned last);
  * preserved. */
 uint64_t socket_cookie(int fd);
 
-/* Enter a socket that was just connected. Returns its cookie, or 0: it has no entry. */
-uint64_t sockets_enter(int fd);
+/* Enter a socket that was just connected, to a door of that kind. Returns its cookie, or 0: it has no
+ * entry. */
+uint64_t sockets_enter(int fd, bool late);
 
 /* epoll_ctl(2) has done that, for whatever `fd` may be. Remembered until it is closed. */
 void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 
 #include "shim/bridge/dialled.h"
 #include "shim/bridge/dns.h"
@@ -49,6 +50,7 @@ struct request {
 	struct task task;
 	struct bridge *bridge;
 	int family;
+	bool late;
 	const struct sockaddr *server; /* NULL: a listener */
 	bool done;
 	uint16_t port;
@@ -58,15 +60,23 @@ struct request {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* with lock: a request, or a failure */
 static struct bridge *bridge; /* under lock; once its thread ran it stays, but in a forked child */
-static _Atomic uint16_t door_ports[2]; /* AF_INET, AF_INET6; 0: not open */
+static _Atomic uint16_t door_ports[2][2]; /* late or not; AF_INET, AF_INET6; 0: not open */
 static atomic_bool has_windows;         /* one was opened: bridge->dns can be asked */
 static _Atomic uint64_t network;        /* the namespace of the bridge's thread; 0: not known */
+
+static void close_doors(void)
+{
+	for (int i = 0; i < 4; i++)
+		atomic_store(&door_ports[i / 2][i % 2], 0);
+}
 
 static void admit(struct door *door, int fd, const struct claim *claim)
 {
 	struct bridge *b = container_of(door, struct bridge, door);
 
-	if (claim->dns)
+	if (claim->early)
+		downstream_attach(claim->early, fd);
+	else if (claim->dns)
 		dns_stream_start(&b->dns_streams, fd, claim);
 	else
 		downstream_start(&b->downstreams, fd, claim);
@@ -139,6 +149,8 @@ static int set_up(struct bridge *b, int mailbox_fd, struct err *err)
 	b->dns.free_descriptor = dns_free_descriptor;
 	b->dns_streams.loop = &b->loop;
 	b->door.admit = admit;
+	all->door = &b->door;
+	all->self = (int)real.syscall(SYS_pidfd_open, getpid(), 0);
 	b->door.free_descriptor = door_free_descriptor;
 	all->dial.free_descriptor = dial_free_descriptor;
 	return downstreams_init(all, &b->loop, seed(), err);
@@ -165,8 +177,7 @@ static void give_up(struct bridge *b)
 	pthread_mutex_lock(&lock);
 	err_set_errno(&b->err, b->loop.broken, "the bridge cannot go on");
 	b->failed = true;
-	atomic_store(&door_ports[0], 0);
-	atomic_store(&door_ports[1], 0);
+	close_doors();
 	atomic_store(&has_windows, false);
 	pthread_cond_broadcast(&answered);
 	pthread_mutex_unlock(&lock);
@@ -256,17 +267,20 @@ static void run_request(struct task *task)
 						&request->err);
 	else
 		request->port =
-		    door_listen(&request->bridge->door, request->family, &request->err);
+		    door_listen(&request->bridge->door, request->family, request->late, &request->err);
 	request->done = true;
 	pthread_cond_broadcast(&answered);
 }
 
 /* Have the bridge listen, or open a window, and wait until it does. Called with `lock`. */
-static uint16_t ask(int family, const struct sockaddr *server, struct err *err)
+static uint16_t ask(int family, bool late, const struct sockaddr *server, struct err *err)
 {
 	struct bridge *b = bridge;
-	struct request request = {
-	    .task = {.run = run_request}, .bridge = b, .family = family, .server = server};
+	struct request request = {.task = {.run = run_request},
+				  .bridge = b,
+				  .family = family,
+				  .late = late,
+				  .server = server};
 
 	b->users++;
 	bool posted = !b->failed && loop_post(&b->loop, &request.task);
@@ -291,7 +305,7 @@ static uint16_t ask(int family, const struct sockaddr *server, struct err *err)
 }
 
 /* The same from any thread, starting the bridge if need be. */
-static uint16_t request_port(int family, const struct sockaddr *server, struct err *err)
+static uint16_t request_port(int family, bool late, const struct sockaddr *server, struct err *err)
 {
 	uint16_t port = 0;
 	sigset_t old;
@@ -299,9 +313,9 @@ static uint16_t request_port(int family, const struct sockaddr *server, struct e
 	thread_block_signals(&old);
 	pthread_mutex_lock(&lock);
 	if (bridge || start(err) == 0)
-		port = ask(family, server, err);
+		port = ask(family, late, server, err);
 	if (!server)
-		atomic_store(&door_ports[family == AF_INET6], port);
+		atomic_store(&door_ports[late][family == AF_INET6], port);
 	else if (port)
 		atomic_store(&has_windows, true);
 	pthread_mutex_unlock(&lock);
@@ -324,12 +338,23 @@ static void loopback(int family, uint16_t port, struct sockaddr_storage *out, so
 	}
 }
 
-int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struct err *err)
+/* What bridge_door() has opened, and what a window was opened in, stays as long as this process:
+ * only in a child that was forked since, by a signal handler, is there none. */
+static bool is_here(void)
 {
-	uint16_t port = atomic_load(&door_ports[family == AF_INET6]);
+	return process_check() == PROCESS_OWNER && bridge;
+}
 
+int bridge_door(int family, bool *late, struct sockaddr_storage *door, socklen_t *len, struct err *err)
+{
+	uint16_t port = atomic_load(&door_ports[*late][family == AF_INET6]);
+
+	if (port && *late && is_here() && !door_has_room(&bridge->door)) {
+		*late = false;
+		port = atomic_load(&door_ports[false][family == AF_INET6]);
+	}
 	if (!port)
-		port = request_port(family, NULL, err);
+		port = request_port(family, *late, NULL, err);
 	if (!port)
 		return -1;
 	loopback(family, port, door, len);
@@ -337,13 +362,6 @@ int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struc
 }
 
 /* ---- windows ----------------------------------------------------------------------------- */
-
-/* What bridge_door() has opened, and what a window was opened in, stays as long as this process:
- * only in a child that was forked since, by a signal handler, is there none. */
-static bool is_here(void)
-{
-	return process_check() == PROCESS_OWNER && bridge;
-}
 
 /* Without waiting for a busy bridge. 0: it is to be opened first. */
 static uint16_t known_window(const struct sockaddr *server)
@@ -364,7 +382,7 @@ int bridge_dns_window(const struct sockaddr *server, struct sockaddr_storage *wi
 	uint16_t port = known_window(server);
 
 	if (!port)
-		port = request_port(server->sa_family, server, err);
+		port = request_port(server->sa_family, false, server, err);
 	if (!port)
 		return -1;
 	loopback(server->sa_family, port, window, len);
@@ -406,12 +424,44 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
 	return result;
 }
 
-struct downstream *bridge_visit(const struct mesh_socket *socket, uint64_t cookie, sigset_t *old)
+static struct downstream *serve_early(int fd, uint64_t cookie)
+{
+	struct sockaddr_storage local = {0};
+	socklen_t len = sizeof(local);
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&local;
+	struct claim claim;
+
+	if (getsockname(fd, (struct sockaddr *)&local, &len) < 0)
+		return NULL;
+	int family = local.ss_family;
+
+	if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		family = AF_INET;
+	struct door_entry *entry =
+	    door_take_early(&bridge->door, family, (struct sockaddr *)&local, cookie, &claim);
+
+	if (!entry)
+		return NULL;
+	struct downstream *d = downstream_start_early(&bridge->downstreams, entry,
+						      (struct sockaddr *)&local, &claim);
+
+	if (!d)
+		door_forget_early(&bridge->door, entry, NULL);
+	return d;
+}
+
+static struct downstream *enter(const struct mesh_socket *socket, int fd, uint64_t cookie, sigset_t *old)
 {
 	thread_block_signals(old);
 	fork_hold();
 	pthread_mutex_lock(&lock);
 	struct downstream *downstream = atomic_load(&socket->downstream);
+
+	if (bridge && !bridge->failed && !downstream && fd >= 0 && atomic_load(&socket->late) &&
+	    atomic_load(&socket->cookie) == cookie) {
+		loop_visit(&bridge->loop);
+		downstream = serve_early(fd, cookie);
+	}
 	if (bridge && !bridge->failed && downstream && atomic_load(&socket->cookie) == cookie) {
 		loop_visit(&bridge->loop);
 		twins_reap(&bridge->downstreams.twins);
@@ -421,6 +471,17 @@ struct downstream *bridge_visit(const struct mesh_socket *socket, uint64_t cooki
 	fork_release();
 	thread_restore_signals(old);
 	return NULL;
+}
+
+struct downstream *bridge_visit(const struct mesh_socket *socket, uint64_t cookie, sigset_t *old)
+{
+	return enter(socket, -1, cookie, old);
+}
+
+struct downstream *bridge_visit_early(const struct mesh_socket *socket, int fd, uint64_t cookie,
+				      sigset_t *old)
+{
+	return enter(socket, fd, cookie, old);
 }
 
 void bridge_leave(const sigset_t *old)
@@ -480,8 +541,7 @@ void bridge_fork_child(void)
 	lock = fresh_lock;
 	answered = fresh_cond;
 	bridge = NULL;
-	atomic_store(&door_ports[0], 0);
-	atomic_store(&door_ports[1], 0);
+	close_doors();
 	atomic_store(&has_windows, false);
 	fds_drop_all();
 }

@@ -36,8 +36,8 @@ struct mesh_socket;
 struct rules;
 
 /* The address of the listener for AF_INET or AF_INET6, starting the bridge and the listener if
- * need be. Returns 0, or -1 with `err` set (its code an errno value fit for connect(2)). */
-int bridge_door(int family, struct sockaddr_storage *door, socklen_t *len, struct err *err);
+ * need be. `*late`: one that accepts late (door.h) is wanted, and is it. Returns 0, or -1 with `err` set (its code an errno value fit for connect(2)). */
+int bridge_door(int family, bool *late, struct sockaddr_storage *door, socklen_t *len, struct err *err);
 
 /* One connection that a hook has made to the door. */
 struct dial {
@@ -49,6 +49,7 @@ struct dial {
 	uint16_t port;                   /* port that was dialled */
 	int number;			 /* the program's socket, and its entry in sockets.h; */
 	uint64_t cookie;		 /* 0: none, the fast lane is not for it */
+	bool late;			 /* bridge_door() said so */
 	const struct sockaddr *dialled;  /* what getpeername(2) shall answer; copied */
 	socklen_t dialled_len;
 };
@@ -72,6 +73,10 @@ bool bridge_shares_network(int fd);
  * Signals are blocked in between. errno is not preserved.
  */
 struct downstream *bridge_visit(const struct mesh_socket *socket, uint64_t cookie, sigset_t *old);
+
+/* The same for its number, and if nobody serves it so far because its door accepts late, somebody does now. */
+struct downstream *bridge_visit_early(const struct mesh_socket *socket, int fd, uint64_t cookie,
+				      sigset_t *old);
 void bridge_leave(const sigset_t *old);
 
 /* The program is closing its epoll set of that number. */

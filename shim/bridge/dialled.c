@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* One per family and port: of the connections at the doors, then of the windows; 10 MiB of address
- * space, of which only the pages that are used become memory. `door` is written last and read
+/* One per family and port: of the connections at the doors, of the windows, and of the connections at the
+ * doors that accept late, where the same port may be in use at the same time; 15 MiB of address space, of which only the pages that are used become memory. `door` is written last and read
  * first. */
 struct dialled {
 	_Atomic uint32_t door; /* port of the door, of the window itself; 0: empty */
@@ -17,8 +17,9 @@ struct dialled {
 	_Atomic uint64_t address[2];
 };
 
-#define WINDOWS 2 /* index of their first half */
-#define HALVES  4
+#define WINDOWS 2 /* index of their first part */
+#define LATE    4 /* of the doors that accept late */
+#define PARTS   6
 
 static struct dialled *_Atomic dialled_table;
 
@@ -33,7 +34,7 @@ int dialled_init(void)
 {
 	if (atomic_load(&dialled_table))
 		return 0;
-	void *table = mmap(NULL, HALVES * sizeof(struct dialled) << 16, PROT_READ | PROT_WRITE,
+	void *table = mmap(NULL, PARTS * sizeof(struct dialled) << 16, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (table == MAP_FAILED)
 		return -1;
@@ -59,9 +60,10 @@ static void remember(struct dialled *e, uint16_t door, const struct sockaddr *to
 	atomic_store(&e->door, door);
 }
 
-void dialled_remember(int family, uint16_t local_port, uint16_t door, const struct sockaddr *to)
+void dialled_remember(int family, bool late, uint16_t local_port, uint16_t door,
+		      const struct sockaddr *to)
 {
-	remember(dialled_entry(family == AF_INET6, local_port), door, to);
+	remember(dialled_entry((late ? LATE : 0) + (family == AF_INET6), local_port), door, to);
 }
 
 void dialled_open_window(int family, uint16_t window, const struct sockaddr *server)
@@ -129,7 +131,8 @@ bool dialled_find(const struct sockaddr *peer, uint16_t local_port, struct socka
 	uint16_t port;
 
 	return is_door_address(peer, &index, &port) &&
-	       recall(dialled_entry(index, local_port), port, out, len);
+	       (recall(dialled_entry(LATE + index, local_port), port, out, len) ||
+		recall(dialled_entry(index, local_port), port, out, len));
 }
 
 bool dialled_find_server(const struct sockaddr *peer, struct sockaddr_storage *out, socklen_t *len)

@@ -17,9 +17,10 @@
 /* Map the table, once. Returns 0, or -1 with errno. */
 int dialled_init(void);
 
-/* The socket with this local port goes to the door of this family and port, and was meant for
+/* The socket with this local port goes to the door of this family, kind and port, and was meant for
  * `to`. */
-void dialled_remember(int family, uint16_t local_port, uint16_t door, const struct sockaddr *to);
+void dialled_remember(int family, bool late, uint16_t local_port, uint16_t door,
+		      const struct sockaddr *to);
 
 /* See bridge_dialled(). */
 bool dialled_find(const struct sockaddr *peer, uint16_t local_port, struct sockaddr_storage *out,

@@ -17,9 +17,11 @@
 
 #define BACKLOG 4096
 
-static size_t family_index(int family)
+enum { LATE = 2 }; /* the first of the doors that accept late */
+
+static size_t door_index(int family, bool late)
 {
-	return family == AF_INET6;
+	return (late ? LATE : 0) + (family == AF_INET6);
 }
 
 /* ---- claims and parked connections ------------------------------------------------------- */
@@ -28,7 +30,7 @@ static size_t family_index(int family)
 struct door_key {
 	struct in6_addr address;
 	uint16_t port;
-	uint16_t family_index; /* of the door */
+	uint16_t index; /* of the door */
 };
 
 struct door_entry {
@@ -62,7 +64,7 @@ static struct door_key make_key(size_t index, const struct sockaddr *local)
 	struct door_key key;
 
 	memset(&key, 0, sizeof(key));
-	key.family_index = (uint16_t)index;
+	key.index = (uint16_t)index;
 	if (local->sa_family == AF_INET) {
 		const struct sockaddr_in *v4 = (const struct sockaddr_in *)local;
 
@@ -95,7 +97,8 @@ static struct door_entry *entry_find(struct door *door, const struct door_key *k
 /* A claim that nothing came in for in time. Its port may be somebody else's by now. */
 static bool is_void(const struct door_entry *entry)
 {
-	return entry->watch.fd < 0 && coarse_ms() - entry->claimed_at > entry->door->claim_ms;
+	return entry->watch.fd < 0 && !entry->claim.early &&
+	       coarse_ms() - entry->claimed_at > entry->door->claim_ms;
 }
 
 /* Out of the table, with the lock held; a parked descriptor is the caller's then, and so is what
@@ -117,9 +120,12 @@ static int entry_remove(struct door_entry *entry, struct claim *claim)
 		*claim = entry->claim;
 	else if (entry->claimed)
 		claim_release(&entry->claim);
+	if (fd < 0 && entry->key.index >= LATE)
+		atomic_fetch_sub(&door->n_late, 1);
 	while (*link != entry)
 		link = &(*link)->next_in_bucket;
 	*link = entry->next_in_bucket;
+	entry->claim.early = NULL;
 	entry->next_in_bucket = door->free_entries;
 	door->free_entries = entry;
 	return fd;
@@ -264,15 +270,22 @@ static void claim_fill(struct claim *claim, const struct dial *dial)
 int door_expect(struct door *door, int family, const struct sockaddr *local,
 		const struct dial *dial)
 {
-	size_t index = family_index(family);
+	size_t index = door_index(family, dial->late);
 	struct door_key key = make_key(index, local);
 	int result = 0;
 
-	dialled_remember(family, key.port, door->listeners[index].port, dial->dialled);
+	dialled_remember(family, dial->late, key.port, door->listeners[index].port, dial->dialled);
 	pthread_mutex_lock(&door->lock);
 	struct door_entry *entry = entry_find(door, &key);
-	if (!entry)
+	if (entry && entry->claim.early) { /* of a connection that was reset before it came */
+		entry_remove(entry, NULL);
+		entry = NULL;
+	}
+	if (!entry) {
 		entry = entry_add(door, &key);
+		if (entry && dial->late)
+			atomic_fetch_add(&door->n_late, 1);
+	}
 	if (!entry) {
 		rules_unref(dial->rules);
 		result = -1;
@@ -289,6 +302,51 @@ int door_expect(struct door *door, int family, const struct sockaddr *local,
 	}
 	pthread_mutex_unlock(&door->lock);
 	return result;
+}
+
+bool door_has_room(const struct door *door)
+{
+	return atomic_load(&door->n_late) < door->late_max;
+}
+
+/* A claim that nothing has come in for, with the lock held. */
+static struct door_entry *find_late(struct door *door, int family, const struct sockaddr *local)
+{
+	struct door_key key = make_key(door_index(family, true), local);
+	struct door_entry *entry = entry_find(door, &key);
+
+	return entry && entry->claimed && entry->watch.fd < 0 ? entry : NULL;
+}
+
+struct door_entry *door_take_early(struct door *door, int family, const struct sockaddr *local,
+				   uint64_t cookie, struct claim *claim)
+{
+	pthread_mutex_lock(&door->lock);
+	struct door_entry *entry = find_late(door, family, local);
+
+	if (entry && (entry->claim.cookie != cookie || !entry->claim.rules))
+		entry = NULL;
+	if (entry) {
+		*claim = entry->claim;
+		entry->claim.rules = NULL;
+	}
+	pthread_mutex_unlock(&door->lock);
+	return entry;
+}
+
+void door_serve_early(struct door *door, struct door_entry *entry, struct downstream *early)
+{
+	pthread_mutex_lock(&door->lock);
+	entry->claim.early = early;
+	pthread_mutex_unlock(&door->lock);
+}
+
+void door_forget_early(struct door *door, struct door_entry *entry, struct downstream *early)
+{
+	pthread_mutex_lock(&door->lock);
+	if (entry->claim.early == early) /* else it is somebody else's by now */
+		entry_remove(entry, NULL);
+	pthread_mutex_unlock(&door->lock);
 }
 
 /* Keep it unread until its claim comes. Returns 0, or -1: it is to be closed. */
@@ -446,9 +504,9 @@ static socklen_t loopback(int family, struct sockaddr_storage *out)
 	return sizeof(struct sockaddr_in);
 }
 
-uint16_t door_listen(struct door *door, int family, struct err *err)
+uint16_t door_listen(struct door *door, int family, bool late, struct err *err)
 {
-	struct listener *listener = &door->listeners[family_index(family)];
+	struct listener *listener = &door->listeners[door_index(family, late)];
 	struct sockaddr_storage addr;
 	socklen_t len = loopback(family, &addr);
 	int one = 1;
@@ -460,6 +518,8 @@ uint16_t door_listen(struct door *door, int family, struct err *err)
 		goto fail;
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (late) /* where that is forbidden, it is a door like the other */
+		setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&addr, len) < 0 || listen(fd, BACKLOG) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 		goto fail;
@@ -480,6 +540,22 @@ fail:
 	return 0;
 }
 
+/* What the kernel makes of BACKLOG. */
+static unsigned backlog(void)
+{
+	int fd = open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
+	char text[16] = "128"; /* the least that any kernel has */
+	ssize_t n = fd < 0 ? 0 : real.read(fd, text, sizeof(text) - 1);
+
+	if (n > 0)
+		text[n] = '\0';
+	if (fd >= 0)
+		real.close(fd);
+	long most = strtol(text, NULL, 10);
+
+	return most > 0 && most < BACKLOG ? (unsigned)most : BACKLOG;
+}
+
 int door_init(struct door *door, struct loop *loop, struct err *err)
 {
 	memset(door, 0, sizeof(*door));
@@ -492,7 +568,8 @@ int door_init(struct door *door, struct loop *loop, struct err *err)
 	door->loop = loop;
 	door->claim_ms = DOOR_CLAIM_MS;
 	door->claimed.run = run_claimed;
-	for (int i = 0; i < 2; i++) {
+	door->late_max = backlog() / 2;
+	for (int i = 0; i < 4; i++) {
 		door->listeners[i].door = door;
 		door->listeners[i].watch.fd = door->listeners[i].fd = -1;
 	}
@@ -511,7 +588,7 @@ void door_release(struct door *door)
 			if (fd >= 0)
 				real.close(fd);
 		}
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
 		timer_clear(door->loop, &door->listeners[i].retry);
 		loop_unwatch(door->loop, &door->listeners[i].watch);
 		if (door->listeners[i].fd >= 0)

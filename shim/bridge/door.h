@@ -8,6 +8,10 @@
  * comes in unclaimed is parked, unread, for DOOR_PARK_MS; a claim that nothing comes in for is void
  * after DOOR_CLAIM_MS.
  *
+ * A door of the second kind accepts late: the kernel keeps a connection from us until its program has sent
+ * something (TCP_DEFER_ACCEPT) or about a second has passed. What the fast lane does in the meantime needs
+ * no socket here, and nobody is woken for it.
+ *
  * Claims are kept in a table of fixed size, so that connect(2) takes no memory: a program may call it
  * in a signal handler.
  *
@@ -19,6 +23,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "shim/bridge/bridge.h"
 #include "shim/bridge/loop.h"
@@ -40,6 +45,7 @@ struct claim {
 	struct sockaddr_storage dialled;
 	int number; /* see struct dial */
 	uint64_t cookie;
+	struct downstream *early; /* who has served it so far, with no socket of its own */
 };
 
 /* Give back what a claim holds: its reference to the rules. */
@@ -61,13 +67,15 @@ struct door {
 	void (*admit)(struct door *door, int fd, const struct claim *claim);
 	/* Descriptors ran out: true if one was freed. */
 	bool (*free_descriptor)(struct door *door);
-	struct listener listeners[2]; /* AF_INET, AF_INET6 */
+	struct listener listeners[4]; /* AF_INET, AF_INET6, and both for those that accept late */
 	int reserve; /* kept to be able to accept and close when descriptors run out */
 	pthread_mutex_t lock; /* for the rest */
 	struct door_entry *entries, *free_entries; /* mapped, not allocated */
 	struct door_entry *buckets[DOOR_BUCKETS];  /* by local address and port */
 	struct door_entry *parked;                 /* the oldest first */
 	unsigned n_entries, n_parked;
+	atomic_uint n_late; /* claims of connections that have not been accepted at late doors */
+	unsigned late_max;  /* so many there can be: then the kernel's queue is half full */
 	unsigned claim_ms; /* DOOR_CLAIM_MS */
 	struct task claimed; /* parked connections have been claimed */
 	bool claimed_posted;
@@ -80,10 +88,23 @@ int door_init(struct door *door, struct loop *loop, struct err *err);
 void door_release(struct door *door);
 
 /* Listen for a family if that is not done yet. Returns the port, or 0 with `err`. */
-uint16_t door_listen(struct door *door, int family, struct err *err);
+uint16_t door_listen(struct door *door, int family, bool late, struct err *err);
+
+/* For any thread: whether another connection should go to a door that accepts late. */
+bool door_has_room(const struct door *door);
 
 /* See bridge_expect(). */
 int door_expect(struct door *door, int family, const struct sockaddr *local,
 		const struct dial *dial);
+
+/*
+ * To serve a connection that has not been accepted: takes what the claim for it holds. Who serves it,
+ * named by door_serve_early(), is `early` of the claim that comes with the socket one day, or says before that
+ * it is gone. NULL: it has been accepted, or there is no such claim of this cookie.
+ */
+struct door_entry *door_take_early(struct door *door, int family, const struct sockaddr *local,
+				   uint64_t cookie, struct claim *claim);
+void door_serve_early(struct door *door, struct door_entry *entry, struct downstream *early);
+void door_forget_early(struct door *door, struct door_entry *entry, struct downstream *early);
 
 #endif

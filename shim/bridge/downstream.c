@@ -23,6 +23,9 @@
 #define COPIES_MAX   256 /* at a time; there are no more for a while */
 #define COPY_LIFE_MS 60000
 
+/* With TCP_DEFER_ACCEPT of a second, the kernel has a connection accepted after one to three. */
+#define LATE_MS 10000
+
 static void downstream_free(struct downstream *d)
 {
 	struct exchange *exchange = d->exchange;
@@ -30,6 +33,10 @@ static void downstream_free(struct downstream *d)
 	if (exchange) {
 		d->exchange = NULL;
 		fast_lane_forget(d);
+		if (d->late)
+			door_forget_early(d->all->door, d->late, d);
+		if (d->homeless)
+			d->queued = false;
 		loop_unwatch(d->all->loop, &d->watch);
 		exchange_free(exchange);
 		cluster_leave(&d->acquiring);
@@ -51,6 +58,10 @@ static void drive(struct downstream *d)
 		return;
 	if (d->over) {
 		downstream_free(d);
+		return;
+	}
+	if (d->late) {
+		fast_lane_leave(d);
 		return;
 	}
 	fast_lane_come_home(d);
@@ -294,22 +305,28 @@ static void passthrough(struct downstream *d)
 	snprintf(d->id, sizeof(d->id), "passthrough :%u", (unsigned)d->claim.port);
 }
 
-/* "127.0.0.1:40000" or "[::1]:40000"; left empty when it cannot be had. */
-static void find_source(struct downstream *d)
+/* Where the program's own end is. */
+static void note_source(struct downstream *d, const struct sockaddr *own)
 {
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
 	char text[INET6_ADDRSTRLEN];
 	struct in6_addr ip;
 	uint16_t port;
 
-	if (real.getpeername(d->watch.fd, (struct sockaddr *)&peer, &len) < 0 ||
-	    !address_split((const struct sockaddr *)&peer, len, &ip, &port))
+	if (!address_split(own, sizeof(struct sockaddr_storage), &ip, &port))
 		return;
 	bool v4 = IN6_IS_ADDR_V4MAPPED(&ip);
 	struct in_addr low = address_v4(&ip);
 	if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&low : &ip, text, sizeof(text)))
 		snprintf(d->source, sizeof(d->source), v4 ? "%s:%u" : "[%s]:%u", text, port);
+}
+
+static void find_source(struct downstream *d)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (real.getpeername(d->watch.fd, (struct sockaddr *)&peer, &len) == 0)
+		note_source(d, (const struct sockaddr *)&peer);
 }
 
 static struct downstream *downstream_new(struct downstreams *all, const struct claim *claim)
@@ -384,10 +401,8 @@ void downstream_drive(struct downstream *d, bool gone)
 	drive(d);
 }
 
-void downstream_start(struct downstreams *all, int fd, const struct claim *claim)
+static void set_options(int fd)
 {
-	struct downstream *d = downstream_new(all, claim);
-	struct io *sock = d ? sock_io(fd, false) : NULL;
 	int one = 1, probe_s = 10;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -396,20 +411,41 @@ void downstream_start(struct downstreams *all, int fd, const struct claim *claim
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &probe_s, sizeof(probe_s));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe_s, sizeof(probe_s));
+}
+
+/* The stream of an accepted socket, which is watched from here on. NULL: closed. */
+static struct io *take_socket(struct downstream *d, int fd)
+{
+	struct io *sock = sock_io(fd, false);
+
 	if (!sock) {
 		real.close(fd);
-		rules_unref(claim->rules);
-		free(d);
-		return;
+		return NULL;
 	}
-	if (loop_watch(all->loop, &d->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+	set_options(fd);
+	if (loop_watch(d->all->loop, &d->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		io_close(sock, true);
+		return NULL;
+	}
+	d->sock = sock;
+	return sock;
+}
+
+void downstream_start(struct downstreams *all, int fd, const struct claim *claim)
+{
+	struct downstream *d = downstream_new(all, claim);
+	struct io *sock = NULL;
+
+	if (d)
+		sock = take_socket(d, fd);
+	else
+		real.close(fd);
+	if (!sock) {
 		rules_unref(claim->rules);
 		free(d);
 		return;
 	}
 	find_source(d);
-	d->sock = sock;
 	struct io *port = claim->cookie ? port_io(sock) : NULL;
 	d->port = port != NULL;
 	if (start(d, port ?: sock) < 0) {
@@ -419,6 +455,63 @@ void downstream_start(struct downstreams *all, int fd, const struct claim *claim
 	}
 	fast_lane_admit(d);
 	drive(d);
+}
+
+/* ---- connections that are accepted late -------------------------------------------------- */
+
+/* The kernel would have had it accepted by now: its program has reset it. */
+static void never_came(struct timer *timer)
+{
+	struct downstream *d = container_of(timer, struct downstream, life);
+
+	exchange_abandon(d->exchange);
+	downstream_free(d);
+}
+
+struct downstream *downstream_start_early(struct downstreams *all, struct door_entry *entry,
+					  const struct sockaddr *local, const struct claim *claim)
+{
+	struct downstream *d = downstream_new(all, claim);
+	struct io *port = d ? port_io(NULL) : NULL;
+
+	if (!port) {
+		rules_unref(claim->rules);
+		free(d);
+		return NULL;
+	}
+	note_source(d, local);
+	d->port = true;
+	if (start(d, port) < 0) {
+		free(d);
+		return NULL;
+	}
+	d->late = entry;
+	door_serve_early(all->door, entry, d);
+	d->life.fire = never_came;
+	timer_set(all->loop, &d->life, LATE_MS);
+	fast_lane_admit(d);
+	return d;
+}
+
+void downstream_attach(struct downstream *d, int fd)
+{
+	struct downstreams *all = d->all;
+	struct io *sock;
+
+	d->late = NULL;
+	timer_clear(all->loop, &d->life);
+	sock = take_socket(d, fd);
+	if (!sock) {
+		exchange_abandon(d->exchange);
+		downstream_free(d);
+		return;
+	}
+	if (d->urgent)
+		sock_expect_urgent(sock);
+	port_attach(d->down, sock);
+	if (d->homeless)
+		loop_defer(all->loop, &d->again);
+	d->homeless = false;
 }
 
 /* ---- copies for mirrors ------------------------------------------------------------------ */

@@ -24,6 +24,8 @@ struct downstreams {
 	uint64_t random; /* state of a generator, not zero */
 	struct downstream *list;
 	unsigned n_copies; /* of them, for mirrors */
+	struct door *door; /* NULL: in tests; no connection is served early */
+	int self;	   /* a pidfd of this process; -1: it cannot be had */
 	struct twins twins;
 	struct downstream *fast; /* of them, those with a request under way on the program's threads */
 	bool was_fast;		 /* there was one since the last look */
@@ -36,6 +38,16 @@ int downstreams_init(struct downstreams *all, struct loop *loop, uint64_t random
 /* Serve a connection until it ends. Takes over the descriptor and what the claim holds, on failure
  * too. */
 void downstream_start(struct downstreams *all, int fd, const struct claim *claim);
+
+/*
+ * Serve a connection that has not been accepted: on the program's threads, until it is. Takes over what the claim
+ * holds. NULL: it cannot be served, and will be closed when it comes.
+ */
+struct downstream *downstream_start_early(struct downstreams *all, struct door_entry *entry,
+					  const struct sockaddr *local, const struct claim *claim);
+
+/* It has been accepted. The descriptor is taken over. */
+void downstream_attach(struct downstream *downstream, int fd);
 
 /*
  * Serve any stream, which nothing watches: for tests. To be driven after every event on it, as long as

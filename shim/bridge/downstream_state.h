@@ -22,6 +22,9 @@ struct downstream {
 	struct timer life; /* of a copy */
 	struct task again;
 	bool queued, driving;
+	struct door_entry *late; /* it has not been accepted, and there is no socket; else NULL */
+	bool homeless; /* late, and `again` is queued when it comes */
+	bool urgent;   /* it was made to come by a byte that is none of the stream's */
 	bool copy; /* for a mirror */
 
 	/* fast_lane.c */
@@ -53,6 +56,9 @@ static inline struct connection *downstream_connection(struct upstream *upstream
 {
 	return container_of(upstream, struct connection, upstream);
 }
+
+/* fast_lane.c: have the bridge's thread drive it, as soon as it can. */
+void fast_lane_leave(struct downstream *downstream);
 
 /* fast_lane.c: an event of the socket. True: it is not the bridge's thread that drives the exchange now. */
 bool fast_lane_ignores(struct downstream *downstream, uint32_t events);

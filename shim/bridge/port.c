@@ -18,7 +18,9 @@ static int port_handshake(struct io *io)
 {
 	struct port *port = (struct port *)io;
 
-	return port->lent ? 0 : io_handshake(port->sock);
+	if (port->lent)
+		return 0;
+	return port->sock ? io_handshake(port->sock) : IO_WANT_READ;
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -48,6 +50,8 @@ static ssize_t port_read(struct io *io, void *data, size_t size)
 		port->in_taken += n;
 		return (ssize_t)n;
 	}
+	if (!port->sock)
+		return IO_WANT_READ;
 	ssize_t n = io_read(port->sock, data, size);
 	if (n > 0)
 		port->received += (uint64_t)n;
@@ -67,6 +71,8 @@ static ssize_t port_write(struct io *io, const void *data, size_t size)
 		port->out_filled += n;
 		return (ssize_t)n;
 	}
+	if (!port->sock)
+		return IO_WANT_WRITE;
 	ssize_t n = io_write(port->sock, data, size);
 	if (n > 0)
 		port->sent += (uint64_t)n;
@@ -77,14 +83,15 @@ static int port_shutdown(struct io *io)
 {
 	struct port *port = (struct port *)io;
 
-	return port->lent ? IO_WANT_WRITE : (int)pass_on(port, io_shutdown(port->sock));
+	return port->lent || !port->sock ? IO_WANT_WRITE : (int)pass_on(port, io_shutdown(port->sock));
 }
 
 static void port_close(struct io *io, bool reset)
 {
 	struct port *port = (struct port *)io;
 
-	io_close(port->sock, reset);
+	if (port->sock)
+		io_close(port->sock, reset);
 	free(port);
 }
 
@@ -106,6 +113,11 @@ struct io *port_io(struct io *sock)
 	port->io.ops = &port_ops;
 	port->sock = sock;
 	return &port->io;
+}
+
+void port_attach(struct io *io, struct io *sock)
+{
+	((struct port *)io)->sock = sock;
 }
 
 void port_lend(struct io *io, const void *in, size_t in_len, void *out, size_t out_room)

@@ -14,8 +14,10 @@
 
 #include "shim/bridge/io.h"
 
-/* Over a stream, taken over on success. NULL: no memory. */
+/* Over a stream, taken over on success; NULL: it comes later, by port_attach(), and until then there is
+ * nothing to be had from the port but what it is lent. NULL: no memory. */
 struct io *port_io(struct io *sock) __attribute__((warn_unused_result));
+void port_attach(struct io *io, struct io *sock);
 
 /* Until port_give_back(), reads are from `in` and writes go to `out`; NULL and 0: there is nothing to be
  * had, no room. */

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "shim/libc.h"
@@ -21,6 +22,7 @@ struct sock {
 	bool ended; /* the peer's FIN came, and before it no reset */
 	bool reset; /* one came, or was to be feared */
 	bool shut;
+	bool urgent; /* one byte is */
 	bool woken; /* the kernel says 0 where there is nothing to read */
 };
 
@@ -65,6 +67,15 @@ static bool has_ended(const struct sock *sock)
 		info.tcpi_state != FIN_WAIT2);
 }
 
+/* Nothing is read past an urgent byte as long as a signal is pending (one that cannot be blocked: libc's, for
+ * setuid(2) in all threads), not even that byte. */
+static bool is_at_urgent(const struct sock *sock)
+{
+	int at = 0;
+
+	return sock->urgent && ioctl(sock->fd, SIOCATMARK, &at) == 0 && at;
+}
+
 static ssize_t sock_read(struct io *io, void *data, size_t size)
 {
 	struct sock *sock = (struct sock *)io;
@@ -78,7 +89,7 @@ static ssize_t sock_read(struct io *io, void *data, size_t size)
 	bool goes_on = sock->woken && !has_ended(sock);
 	do
 		n = real.recv(sock->fd, data, size, MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || (errno == EAGAIN && is_at_urgent(sock))));
 	if ((n == 0 && goes_on) || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
 		sock->readable = false;
 		return IO_WANT_READ;
@@ -91,7 +102,7 @@ static ssize_t sock_read(struct io *io, void *data, size_t size)
 	/* Behind a reset that a write was told of, reading gives an end too. */
 	if (n == 0 && !sock->reset)
 		sock->ended = true;
-	if (n > 0 && (size_t)n < size && !sock->hung_up)
+	if (n > 0 && (size_t)n < size && !sock->hung_up && !is_at_urgent(sock))
 		sock->readable = false;
 	return n;
 }
@@ -146,9 +157,13 @@ static void sock_close(struct io *io, bool reset)
 {
 	struct sock *sock = (struct sock *)io;
 	const struct linger drop = {.l_onoff = 1, .l_linger = 0};
+	char byte;
 
 	if (reset)
 		setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop));
+	/* The kernel would take it for data that nobody has read, and reset the connection. */
+	while (!reset && is_at_urgent(sock))
+		real.recv(sock->fd, &byte, 1, MSG_DONTWAIT);
 	real.close(sock->fd);
 	free(sock);
 }
@@ -185,6 +200,11 @@ void sock_ready(struct io *io, uint32_t epoll_events)
 		sock->readable = true;
 	if (epoll_events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		sock->writable = true;
+}
+
+void sock_expect_urgent(struct io *io)
+{
+	((struct sock *)io)->urgent = true;
 }
 
 int sock_fd(const struct io *io)

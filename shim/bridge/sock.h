@@ -33,6 +33,9 @@ void sock_ready(struct io *io, uint32_t epoll_events);
 
 int sock_fd(const struct io *io);
 
+/* An urgent byte has come, or will come, which is none of the stream's. */
+void sock_expect_urgent(struct io *io);
+
 /* From now on it is known by another number (twin.h). */
 void sock_move(struct io *io, int fd);
 

@@ -57,6 +57,7 @@ static int dial_through(int family, uint16_t port)
 	struct sockaddr_storage door, local;
 	struct sockaddr_in dialled = {.sin_family = AF_INET, .sin_port = htons(port)};
 	socklen_t len, local_len = sizeof(local);
+	bool late = false;
 	struct err err = {0};
 	const struct cluster *cluster;
 	struct dial dial = {.name = "o.example",
@@ -68,7 +69,7 @@ static int dial_through(int family, uint16_t port)
 	dial.kind = rules_connect(rules, "o.example", port, &cluster);
 	dial.cluster = cluster;
 	dial.rules = rules_ref(rules);
-	ck_assert_msg(bridge_door(family, &door, &len, &err) == 0, "%s", err.text);
+	ck_assert_msg(bridge_door(family, &late, &door, &len, &err) == 0, "%s", err.text);
 	int fd = socket(family, SOCK_STREAM, 0);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&door, len), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&local, &local_len), 0);

@@ -104,11 +104,12 @@ static int dial(int family, uint16_t *local_port)
 	struct sockaddr_in dialled = {.sin_family = AF_INET, .sin_port = htons(80)};
 	socklen_t len, local_len = sizeof(local);
 	struct err err = {0};
+	bool late = false;
 	struct dial to = {.kind = RULES_HTTP, .name = "o.example", .port = 80,
 			  .dialled = (struct sockaddr *)&dialled, .dialled_len = sizeof(dialled)};
 
 	inet_pton(AF_INET, "240.240.7.7", &dialled.sin_addr);
-	if (bridge_door(family, &door, &len, &err) < 0)
+	if (bridge_door(family, &late, &door, &len, &err) < 0)
 		return -1;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	to.rules = rules_ref(rules);

@@ -49,9 +49,9 @@ static void setup(void)
 	ck_assert_int_eq(door_init(&door, &loop, &err), 0);
 	door.admit = admit;
 	pthread_mutex_lock(&owner);
-	port = door_listen(&door, AF_INET, &err);
+	port = door_listen(&door, AF_INET, false, &err);
 	ck_assert_uint_ne(port, 0);
-	ck_assert_uint_eq(door_listen(&door, AF_INET, &err), port);
+	ck_assert_uint_eq(door_listen(&door, AF_INET, false, &err), port);
 }
 
 static void teardown(void)

@@ -24,7 +24,7 @@ START_TEST(enter_find_leave)
 
 	ck_assert_ptr_null(sockets_find(fd));
 	sockets_leave(fd);
-	uint64_t cookie = sockets_enter(fd);
+	uint64_t cookie = sockets_enter(fd, false);
 
 	ck_assert_uint_ne(cookie, 0);
 	ck_assert_uint_eq(cookie, socket_cookie(fd));
@@ -44,10 +44,10 @@ START_TEST(what_is_no_socket_is_not_entered)
 	int pipes[2];
 
 	ck_assert_int_eq(pipe(pipes), 0);
-	ck_assert_uint_eq(sockets_enter(pipes[0]), 0);
+	ck_assert_uint_eq(sockets_enter(pipes[0], false), 0);
 	ck_assert_ptr_null(sockets_find(pipes[0]));
-	ck_assert_uint_eq(sockets_enter(-1), 0);
-	ck_assert_uint_eq(sockets_enter(SOCKETS_MAX + 1), 0);
+	ck_assert_uint_eq(sockets_enter(-1, false), 0);
+	ck_assert_uint_eq(sockets_enter(SOCKETS_MAX + 1, false), 0);
 }
 END_TEST
 
@@ -55,12 +55,12 @@ END_TEST
 START_TEST(anew)
 {
 	int fd = fresh(), dummy;
-	uint64_t cookie = sockets_enter(fd);
+	uint64_t cookie = sockets_enter(fd, false);
 
 	sockets_find(fd)->downstream = (struct downstream *)&dummy;
 	ck_assert_int_eq(dup2(fresh(), fd), fd);
 	ck_assert_uint_ne(socket_cookie(fd), atomic_load(&sockets_find(fd)->cookie));
-	ck_assert_uint_ne(sockets_enter(fd), cookie);
+	ck_assert_uint_ne(sockets_enter(fd, false), cookie);
 	ck_assert_ptr_null(sockets_find(fd)->downstream);
 }
 END_TEST
@@ -82,7 +82,7 @@ START_TEST(epoll_is_remembered)
 	ck_assert(sockets_know(fd));
 	ck_assert(sockets_know(9)); /* to be told when it is closed */
 	ck_assert_ptr_null(sockets_find(fd));
-	sockets_enter(fd);
+	sockets_enter(fd, false);
 	ck_assert_int_eq(atomic_load(&sockets_find(fd)->set), 10);
 	ck_assert(sockets_in_epoll(sockets_find(fd)));
 	note(9, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT);
@@ -93,7 +93,7 @@ START_TEST(epoll_is_remembered)
 	sockets_leave(fd);
 	ck_assert(!sockets_know(fd));
 	note(9, EPOLL_CTL_ADD, fd, EPOLLIN);
-	sockets_enter(fd);
+	sockets_enter(fd, false);
 	ck_assert(sockets_in_epoll(sockets_find(fd)));
 	note(9, EPOLL_CTL_DEL, fd, 0);
 	ck_assert_int_eq(atomic_load(&sockets_find(fd)->set), 0);
@@ -110,7 +110,7 @@ START_TEST(another_socket_in_epoll)
 
 	note(9, EPOLL_CTL_ADD, fd, EPOLLIN);
 	ck_assert_int_eq(dup2(fresh(), fd), fd);
-	sockets_enter(fd);
+	sockets_enter(fd, false);
 	ck_assert(!sockets_in_epoll(sockets_find(fd)));
 }
 END_TEST
@@ -119,7 +119,7 @@ START_TEST(a_child_has_none)
 {
 	int fd = fresh(), status;
 
-	sockets_enter(fd);
+	sockets_enter(fd, false);
 	pid_t child = fork();
 	if (child == 0)
 		_exit(sockets_find(fd) ? 1 : 0);
