@@ -240,7 +240,7 @@ static enum step_result run_next(struct exchange *x)
 {
 	bool whole = exchange_request_done(x);
 	bool sent = whole && x->head_sent == buf_len(&x->up_out) && !resend_left(x) &&
-		    !x->send_broken;
+		    !x->send_broken && !(x->up && io_unsent(x->up->io));
 
 	timeout_stop(x);
 	mirror_drop(x);
@@ -348,7 +348,7 @@ void exchange_free(struct exchange *x)
 	buf_release(&x->up_in);
 	buf_release(&x->up_out);
 	buf_release(&x->down_out);
-	buf_release(&x->sent);
+	resend_release(x);
 	arena_release(&x->arena);
 	arena_release(&x->up_arena);
 	rules_unref(x->target.rules);
@@ -394,7 +394,8 @@ struct upstream *exchange_upstream(const struct exchange *x)
 
 bool exchange_has_unsent(const struct exchange *x)
 {
-	return buf_len(&x->down_in) || x->head_sent < buf_len(&x->up_out);
+	return buf_len(&x->down_in) || x->head_sent < buf_len(&x->up_out) ||
+	       (x->up && io_unsent(x->up->io));
 }
 
 bool exchange_has_unread(const struct exchange *x)
@@ -404,7 +405,7 @@ bool exchange_has_unread(const struct exchange *x)
 
 bool exchange_has_sent_all(const struct exchange *x)
 {
-	return x->sending.body.done && !buf_len(&x->down_in) && x->head_sent >= buf_len(&x->up_out);
+	return x->sending.body.done && !exchange_has_unsent(x);
 }
 
 struct upstream *exchange_relays(const struct exchange *x)

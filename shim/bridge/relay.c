@@ -119,6 +119,23 @@ static enum pump send_body(struct exchange *x)
 	return PUMP_MOVED;
 }
 
+/* What the program has in memory goes from there, unless its framing has to be understood first. */
+static enum pump send_peeked(struct exchange *x, const char *data, size_t n)
+{
+	ssize_t written = io_write(x->up->io, data, n < x->sending.body.left ? n : x->sending.body.left);
+
+	if (wants(written))
+		return PUMP_IDLE;
+	if (written < 0)
+		return send_broken(x);
+	http1_body_feed(&x->sending.body, data, (size_t)written, NULL, NULL);
+	io_took(x->down, (size_t)written);
+	resend_note(x, data, (size_t)written);
+	mirror_body(x, data, (size_t)written);
+	spend(x, (size_t)written);
+	return PUMP_MOVED;
+}
+
 void relay_read_ahead(struct exchange *x)
 {
 	struct passing *p = &x->sending;
@@ -159,6 +176,10 @@ static enum pump pump_request(struct exchange *x)
 		return send_body(x);
 	if (p->body.done)
 		return PUMP_IDLE;
+	size_t peeked;
+	const char *data = p->body.framing == HTTP1_LENGTH ? io_peek(x->down, &peeked) : NULL;
+	if (data)
+		return send_peeked(x, data, peeked);
 	ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
 	if (wants(n))
 		return PUMP_IDLE;
@@ -224,7 +245,7 @@ static int write_response_head(struct exchange *x, size_t max_fields)
 static enum pump begin_tunnel(struct exchange *x)
 {
 	if (!x->request.upgrade || x->request.minor == 0 || x->head_sent < buf_len(&x->up_out) ||
-	    resend_left(x))
+	    resend_left(x) || io_unsent(x->up->io))
 		return protocol_error(x, "101 without an upgrade asked for");
 	x->ops->report(x, x->up, x->response.status);
 	x->have_response = true;
@@ -393,7 +414,7 @@ static enum pump pump_response(struct exchange *x)
 	return n <= 0 ? response_ended(x, n) : PUMP_MOVED;
 }
 
-static enum step_result run_relay(struct exchange *x)
+static enum step_result relay(struct exchange *x)
 {
 	if (timeout_ran_out(x))
 		return x->gone ? STEP_DONE : STEP_MORE;
@@ -409,6 +430,23 @@ static enum step_result run_relay(struct exchange *x)
 			return STEP_WAIT;
 	}
 	return STEP_MORE;
+}
+
+/* What goes up in one run goes in large pieces. */
+static enum step_result run_relay(struct exchange *x)
+{
+	x->up->io->gather = true;
+	enum step_result result = relay(x);
+	if (x->up) {
+		x->up->io->gather = false;
+		if (io_flush(x->up->io) == IO_ERR && !x->send_broken) {
+			send_broken(x);
+			if (result == STEP_WAIT)
+				result = STEP_MORE; /* the reader is to look why */
+		}
+	}
+	resend_settle(x);
+	return result;
 }
 
 const struct step step_relay = {"relay", run_relay};
