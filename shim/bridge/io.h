@@ -41,9 +41,11 @@ struct io_ops {
 	/* See io_flush() and io_unsent(). Both NULL: nothing is ever held. */
 	int (*flush)(struct io *io);
 	bool (*unsent)(const struct io *io);
-	/* See io_peek(). Both NULL: there is never anything to be seen. */
+	/* See io_peek() and io_room(). All NULL: there is never anything to be had. */
 	const void *(*peek)(struct io *io, size_t *n);
 	void (*took)(struct io *io, size_t n);
+	void *(*room)(struct io *io, size_t *n);
+	void (*filled)(struct io *io, size_t n);
 	/* Close and free, lower streams included. `reset`: drop the connection hard (TCP RST, no
 	 * close_notify), so that the peer sees an error and not an orderly end. */
 	void (*close)(struct io *io, bool reset);
@@ -84,6 +86,18 @@ static inline const void *io_peek(struct io *io, size_t *n)
 static inline void io_took(struct io *io, size_t n)
 {
 	io->ops->took(io, n);
+}
+
+/* Where what is written would go to, if that is memory: room for `*n` bytes, to be used before the next
+ * call. NULL: none. io_filled() says how much was written by this. */
+static inline void *io_room(struct io *io, size_t *n)
+{
+	return io->ops->room ? io->ops->room(io, n) : NULL;
+}
+
+static inline void io_filled(struct io *io, size_t n)
+{
+	io->ops->filled(io, n);
 }
 
 static inline ssize_t io_write(struct io *io, const void *data, size_t size)

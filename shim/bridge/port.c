@@ -86,6 +86,19 @@ static ssize_t port_write(struct io *io, const void *data, size_t size)
 	return pass_on(port, n);
 }
 
+static void *port_room(struct io *io, size_t *n)
+{
+	const struct port *port = (const struct port *)io;
+
+	*n = port->lent ? port->out_room - port->out_filled : 0;
+	return *n ? port->out + port->out_filled : NULL;
+}
+
+static void port_wrote(struct io *io, size_t n)
+{
+	((struct port *)io)->out_filled += n;
+}
+
 static int port_shutdown(struct io *io)
 {
 	struct port *port = (struct port *)io;
@@ -110,6 +123,8 @@ static const struct io_ops port_ops = {
     .close = port_close,
     .peek = port_peek,
     .took = port_took,
+    .room = port_room,
+    .filled = port_wrote,
 };
 
 struct io *port_io(struct io *sock)

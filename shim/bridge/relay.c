@@ -22,6 +22,9 @@
 /* Larger bodies are not worth a copy. */
 #define JOIN_MAX 4096
 
+/* Three TLS records. */
+#define PIECE_MAX 49152
+
 /* What a pump found. */
 enum pump {
 	PUMP_IDLE,  /* nothing can move now */
@@ -74,6 +77,16 @@ static void passing_wrote(struct passing *p, struct buf *in, size_t n)
 	if (!p->ready) {
 		buf_take(in, p->skip);
 		p->skip = 0;
+	}
+}
+
+/* Larger pieces of a body that does not fit: the buffer is given back behind the request. */
+static void widen(struct buf *buf, const struct http1_body *body)
+{
+	bool fits = body->framing == HTTP1_LENGTH && body->left <= buf->capacity;
+
+	if (!fits && buf->capacity < PIECE_MAX && buf_grow(buf, PIECE_MAX) < 0) {
+		/* the pieces stay as they are */
 	}
 }
 
@@ -180,6 +193,7 @@ static enum pump pump_request(struct exchange *x)
 	const char *data = p->body.framing == HTTP1_LENGTH ? io_peek(x->down, &peeked) : NULL;
 	if (data)
 		return send_peeked(x, data, peeked);
+	widen(&x->down_in, &p->body);
 	ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
 	if (wants(n))
 		return PUMP_IDLE;
@@ -377,6 +391,32 @@ static enum pump response_ended(struct exchange *x, ssize_t n)
 	return break_off(x);
 }
 
+/* One read of the body into where it belongs to, if possible: the program's memory, unless its framing
+ * has to be understood first. */
+static ssize_t read_body(struct exchange *x)
+{
+	struct http1_body *body = &x->receiving.body;
+	size_t room;
+	char *data = body->framing == HTTP1_LENGTH ? io_room(x->down, &room) : NULL;
+	ssize_t n;
+
+	if (data) {
+		n = io_read(x->up->io, data, room < body->left ? room : body->left);
+		if (n > 0) {
+			http1_body_feed(body, data, (size_t)n, NULL, NULL);
+			io_filled(x->down, (size_t)n);
+			spend(x, (size_t)n);
+		}
+		return n;
+	}
+	widen(&x->up_in, body);
+	n = buf_read_from(&x->up_in, x->up->io, SIZE_MAX);
+	/* As much as there is goes to the program at once. What else these find, the next read does. */
+	while (n > 0 && io_pending(x->up->io) && buf_read_from(&x->up_in, x->up->io, SIZE_MAX) > 0) {
+	}
+	return n;
+}
+
 static enum pump pump_response(struct exchange *x)
 {
 	struct passing *p = &x->receiving;
@@ -408,7 +448,7 @@ static enum pump pump_response(struct exchange *x)
 		x->step = &step_next;
 		return PUMP_LEFT;
 	}
-	n = buf_read_from(&x->up_in, x->up->io, SIZE_MAX);
+	n = read_body(x);
 	if (wants(n))
 		return PUMP_IDLE;
 	return n <= 0 ? response_ended(x, n) : PUMP_MOVED;
