@@ -61,10 +61,10 @@ struct sent_piece;
 struct sent {
 	struct sent_piece *first, *last;
 	size_t len;
-	size_t resent; /* how much of that the present connection was given; */
+	size_t resent;	       /* how much of that the present connection was given; */
 	struct sent_piece *at; /* the piece that is next of it, */
 	size_t at_taken;       /* and how much of that one */
-	const char *noted; /* sent last, and not ours: see resend_note(); NULL: nothing */
+	const char *noted;     /* sent last, and not ours: see resend_note(); NULL: nothing */
 	size_t noted_len;
 };
 

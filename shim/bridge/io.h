@@ -76,8 +76,8 @@ static inline ssize_t io_read(struct io *io, void *data, size_t size)
 	return io->ops->read(io, data, size);
 }
 
-/* What there is to be read, if the stream has it in memory: `*n` bytes, to be used before the next call.
- * NULL: nothing; io_read() may have some. io_took() says how much of it was read by this. */
+/* What there is to be read, if the stream has it in memory: `*n` bytes, to be used before the next
+ * call. NULL: nothing; io_read() may have some. io_took() says how much of it was read by this. */
 static inline const void *io_peek(struct io *io, size_t *n)
 {
 	return io->ops->peek ? io->ops->peek(io, n) : NULL;
@@ -88,8 +88,8 @@ static inline void io_took(struct io *io, size_t n)
 	io->ops->took(io, n);
 }
 
-/* Where what is written would go to, if that is memory: room for `*n` bytes, to be used before the next
- * call. NULL: none. io_filled() says how much was written by this. */
+/* Where what is written would go to, if that is memory: room for `*n` bytes, to be used before the
+ * next call. NULL: none. io_filled() says how much was written by this. */
 static inline void *io_room(struct io *io, size_t *n)
 {
 	return io->ops->room ? io->ops->room(io, n) : NULL;
@@ -111,8 +111,8 @@ static inline int io_shutdown(struct io *io)
 }
 
 /*
- * Pass on what the stream holds. 0: it holds nothing (any more); IO_WANT_*: some is left, call it again
- * as for a write; IO_ERR. Until then io_write() takes nothing more, and io_shutdown() waits.
+ * Pass on what the stream holds. 0: it holds nothing (any more); IO_WANT_*: some is left, call it
+ * again as for a write; IO_ERR. Until then io_write() takes nothing more, and io_shutdown() waits.
  */
 static inline int io_flush(struct io *io)
 {

@@ -135,7 +135,8 @@ static enum pump send_body(struct exchange *x)
 /* What the program has in memory goes from there, unless its framing has to be understood first. */
 static enum pump send_peeked(struct exchange *x, const char *data, size_t n)
 {
-	ssize_t written = io_write(x->up->io, data, n < x->sending.body.left ? n : x->sending.body.left);
+	ssize_t written =
+	    io_write(x->up->io, data, n < x->sending.body.left ? n : x->sending.body.left);
 
 	if (wants(written))
 		return PUMP_IDLE;
@@ -391,8 +392,8 @@ static enum pump response_ended(struct exchange *x, ssize_t n)
 	return break_off(x);
 }
 
-/* One read of the body into where it belongs to, if possible: the program's memory, unless its framing
- * has to be understood first. */
+/* One read of the body into where it belongs to, if possible: the program's memory, unless its
+ * framing has to be understood first. */
 static ssize_t read_body(struct exchange *x)
 {
 	struct http1_body *body = &x->receiving.body;
@@ -411,8 +412,9 @@ static ssize_t read_body(struct exchange *x)
 	}
 	widen(&x->up_in, body);
 	n = buf_read_from(&x->up_in, x->up->io, SIZE_MAX);
-	/* As much as there is goes to the program at once. What else these find, the next read does. */
-	while (n > 0 && io_pending(x->up->io) && buf_read_from(&x->up_in, x->up->io, SIZE_MAX) > 0) {
+	/* What else there is goes along with it. An end or an error is found by the next read, too. */
+	while (n > 0 && io_pending(x->up->io) &&
+	       buf_read_from(&x->up_in, x->up->io, SIZE_MAX) > 0) {
 	}
 	return n;
 }

@@ -22,7 +22,7 @@ struct sent_piece {
 	char data[];
 };
 
-/* As in Envoy, an interim response ends it: the program has seen that this attempt was on its way. */
+/* As in Envoy, an interim response ends it: the program has seen that this attempt was under way. */
 static bool is_whole(const struct exchange *x)
 {
 	return !x->sent_lost && !x->interim && !x->have_response;
@@ -99,16 +99,16 @@ static void give_up(struct exchange *x)
 		resend_release(x);
 }
 
-/* A connection out of the pool can turn out to have been dead, until something is acknowledged: to ask
- * is a system call, and worth it where it saves a large copy. */
+/* A connection out of the pool can turn out to have been dead, until something is acknowledged: to
+ * ask is a system call, and worth it where it saves a large copy. */
 static bool is_wanted(struct exchange *x, size_t n)
 {
 	if (!is_whole(x))
 		return false;
 	if (retry_needs_body(x))
 		return true;
-	return x->up->reused && (x->sent.len + n <= KEPT_UNASKED || retry_is_safe(x) ||
-				 x->ops->unacked(x, x->up));
+	return x->up->reused &&
+	       (x->sent.len + n <= KEPT_UNASKED || retry_is_safe(x) || x->ops->unacked(x, x->up));
 }
 
 void resend_keep(struct exchange *x, const char *data, size_t n)

@@ -75,8 +75,8 @@ ssize_t resend_write(struct exchange *x);
 void resend_keep(struct exchange *x, const char *data, size_t n);
 
 /*
- * The same, of bytes in the program's memory, each time behind the last ones. They are copied only if they
- * are still needed when they are about to go: so resend_settle() before they do.
+ * The same, of bytes in the program's memory, each time behind the last ones. They are copied only
+ * if they are still needed when they are about to go: so resend_settle() before they do.
  */
 void resend_note(struct exchange *x, const char *data, size_t n);
 void resend_settle(struct exchange *x);

@@ -47,8 +47,8 @@ bool sock_is_woken(const struct io *io);
 /* How many bytes the peer's kernel has acknowledged so far. UINT64_MAX: not known (no TCP). */
 uint64_t sock_acked(const struct io *io);
 
-/* Whether that is still what sock_acked() gave, and so nothing written since was acknowledged. False when
- * in doubt. */
+/* Whether that is still what sock_acked() gave, and so nothing written since was acknowledged.
+ * False when in doubt. */
 bool sock_unacked(const struct io *io, uint64_t acked);
 
 /*

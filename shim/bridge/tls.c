@@ -3,12 +3,8 @@
  * TLS streams. OpenSSL sits between two faces of struct io: above, the one that is offered; below,
  * a BIO that reads and writes the lower stream.
  *
- * OpenSSL writes each record by itself. While the owner gathers (io.h), the BIO puts records into a
- * block, which goes to the lower stream in one piece: when it is full, and by io_flush(). What the lower
- * stream does not take stays there, and the stream takes nothing more until it is gone: so the block is
- * the bound. Nothing is encrypted that has no room there, so that no record waits inside of OpenSSL,
- * which would want the same bytes again. A stream has a block only while it holds something; one that is
- * free is kept for the next.
+ * OpenSSL writes each record by itself. While the owner gathers (io.h), the BIO holds them, and the
+ * lower stream gets several in one piece.
  *
  * The name is verified inside the handshake, as part of the chain's verification: a server that
  * fails it gets an alert, and neither the client certificate nor a byte of the program's.
@@ -24,31 +20,26 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "shim/bridge/buf.h"
+#include "shim/bridge/outbox.h"
 #include "shim/bridge/tls_context.h"
 #include "shim/bridge/tls_error.h"
 #include "shim/bridge/tls_memory.h"
 #include "shim/bridge/tls_names.h"
 #include "shim/libc.h"
 
-/* Eight records: more of them in a piece saved little. */
-#define OUT_SIZE ((size_t)8 * SSL3_RT_MAX_PACKET_SIZE)
-
 struct tls {
 	BIO_METHOD *method;
 	struct tls_context *contexts;
-	struct buf spare; /* of OUT_SIZE, or none */
+	struct outbox_store store;
 };
 
 struct tls_stream {
 	struct io io; /* first: a struct io * of this kind is a struct tls_stream * */
 	struct io *lower;
-	struct tls *tls;
 	struct tls_context *context; /* a reference */
 	SSL *ssl;
 	SSL_SESSION *early; /* came before the handshake was judged */
-	struct buf out;	    /* records that the lower stream has not taken */
-	bool blocked;	    /* nor would it, when last asked */
+	struct outbox out;  /* records, while the owner gathers */
 	int want;	    /* what the lower stream last waited for */
 	bool lower_ended;   /* it gave IO_EOF */
 	bool lower_failed;  /* it gave IO_ERR */
@@ -61,60 +52,6 @@ struct tls_stream {
 	bool notified;	    /* close_notify is out */
 	char server_name[];
 };
-
-/* ---- records that are held -------------------------------------------------------------- */
-
-static void out_release(struct tls_stream *stream)
-{
-	struct tls *tls = stream->tls;
-
-	stream->blocked = false;
-	buf_take(&stream->out, buf_len(&stream->out));
-	if (tls->spare.block)
-		buf_release(&stream->out);
-	else
-		tls->spare = stream->out;
-	stream->out = (struct buf){0};
-}
-
-/* As io_flush(), but for what follows an error. */
-static ssize_t out_flush(struct tls_stream *stream)
-{
-	while (buf_len(&stream->out)) {
-		ssize_t n = buf_write_to(&stream->out, stream->lower);
-
-		stream->blocked = n <= 0;
-		if (n == IO_ERR)
-			out_release(stream); /* nobody will take it any more */
-		if (n <= 0)
-			return n;
-	}
-	if (stream->out.block)
-		out_release(stream);
-	return 0;
-}
-
-/* Have a block with room for a record. 0, IO_WANT_* or IO_ERR. */
-static ssize_t out_reserve(struct tls_stream *stream)
-{
-	struct buf *out = &stream->out;
-
-	if (stream->blocked || (out->block && buf_room(out) < SSL3_RT_MAX_PACKET_SIZE)) {
-		ssize_t n = out_flush(stream);
-
-		if (n < 0)
-			return n;
-	}
-	if (out->block)
-		return 0;
-	*out = stream->tls->spare;
-	stream->tls->spare = (struct buf){0};
-	if (!out->block && buf_init(out, OUT_SIZE) < 0) {
-		err_set_errno(&stream->io.err, ENOMEM, "TLS write");
-		return IO_ERR;
-	}
-	return 0;
-}
 
 /* ---- the lower stream as a BIO ---------------------------------------------------------- */
 
@@ -148,17 +85,10 @@ static int bio_read(BIO *bio, char *data, int size)
 static int bio_write(BIO *bio, const char *data, int size)
 {
 	struct tls_stream *stream = BIO_get_data(bio);
-	struct buf *out = &stream->out;
-	ssize_t n;
+	ssize_t n = outbox_write(&stream->out, stream->lower, data, (size_t)size);
 
 	BIO_clear_retry_flags(bio);
-	/* What OpenSSL says by itself, like an alert, has its turn behind what is held. */
-	if (out->block && (size_t)size > buf_room(out) && (n = out_flush(stream)) < 0)
-		return bio_result(stream, n, bio, BIO_FLAGS_WRITE);
-	if (out->block && buf_put(out, data, (size_t)size) == 0)
-		return size;
-	return bio_result(stream, io_write(stream->lower, data, (size_t)size), bio,
-			  BIO_FLAGS_WRITE);
+	return bio_result(stream, n, bio, BIO_FLAGS_WRITE);
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
@@ -377,11 +307,9 @@ static int write_broke(struct tls_stream *stream, int result)
 	return result;
 }
 
-/* The result of out_flush() or out_reserve(). */
-static int flushed(struct tls_stream *stream, ssize_t n)
+/* What is held goes nowhere. */
+static int no_more(struct tls_stream *stream)
 {
-	if (n != IO_ERR)
-		return (int)n;
 	stream->lower_failed = true;
 	return write_broke(stream, fail(stream, "TLS write"));
 }
@@ -392,12 +320,26 @@ static int tls_flush(struct io *io)
 
 	if (stream->write_failed || stream->failed)
 		return IO_ERR;
-	return flushed(stream, out_flush(stream));
+	int result = outbox_flush(&stream->out, stream->lower);
+	return result == IO_ERR ? no_more(stream) : result;
+}
+
+/* Before something is encrypted that is to be held: where there is room for it, OpenSSL does not
+ * come to wait with a part of a record, and want the same bytes again. */
+static int reserve(struct tls_stream *stream)
+{
+	bool no_memory = false;
+	int result =
+	    outbox_reserve(&stream->out, stream->lower, SSL3_RT_MAX_PACKET_SIZE, &no_memory);
+
+	if (no_memory)
+		err_set_errno(&stream->io.err, ENOMEM, "TLS write");
+	return result == IO_ERR ? no_more(stream) : result;
 }
 
 static bool tls_unsent(const struct io *io)
 {
-	return buf_len(&((const struct tls_stream *)io)->out) > 0;
+	return outbox_holds(&((const struct tls_stream *)io)->out);
 }
 
 static ssize_t tls_write(struct io *io, const void *data, size_t size)
@@ -409,7 +351,7 @@ static ssize_t tls_write(struct io *io, const void *data, size_t size)
 	if (stream->write_failed)
 		return IO_ERR;
 	if (result == 0)
-		result = flushed(stream, io->gather ? out_reserve(stream) : out_flush(stream));
+		result = io->gather ? reserve(stream) : tls_flush(io);
 	if (result != 0 || size == 0)
 		return result;
 	ERR_clear_error();
@@ -457,8 +399,7 @@ static void stream_free(struct tls_stream *stream)
 {
 	SSL_free(stream->ssl);
 	SSL_SESSION_free(stream->early);
-	if (stream->out.block)
-		out_release(stream);
+	outbox_release(&stream->out);
 	tls_context_unref(stream->context);
 	free(stream);
 }
@@ -472,7 +413,7 @@ static void tls_close(struct io *io, bool reset)
 	if (stream->ready && !stream->failed) {
 		io->gather = false;
 		/* One attempt: nobody waits for it. */
-		if (!reset && out_flush(stream) == 0 && !stream->notified)
+		if (!reset && outbox_flush(&stream->out, stream->lower) == 0 && !stream->notified)
 			SSL_shutdown(stream->ssl);
 		/* Else OpenSSL would spoil the session for later connections. */
 		SSL_set_shutdown(stream->ssl, SSL_SENT_SHUTDOWN);
@@ -579,7 +520,7 @@ struct io *tls_connect(struct tls *tls, const struct client_tls *settings, const
 	stream->io.ops = &tls_ops;
 	stream->io.pending = tls_pending;
 	stream->lower = lower;
-	stream->tls = tls;
+	stream->out.store = &tls->store;
 	stream->context = tls_context_get(&tls->contexts, settings, alpn_http1, err);
 	if (!stream->context) {
 		free(stream);
@@ -619,7 +560,7 @@ void tls_free(struct tls *tls)
 	if (!tls)
 		return;
 	tls_context_drop_all(&tls->contexts);
-	buf_release(&tls->spare);
+	outbox_store_release(&tls->store);
 	BIO_meth_free(tls->method);
 	free(tls);
 }
