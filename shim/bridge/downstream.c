@@ -238,6 +238,14 @@ static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
 	return connection->sock && sock_unseen(connection->sock, connection->acked);
 }
 
+static bool op_unacked(struct exchange *exchange, struct upstream *upstream)
+{
+	const struct connection *connection = downstream_connection(upstream);
+
+	(void)exchange;
+	return connection->sock && sock_unacked(connection->sock, connection->acked);
+}
+
 static struct io *op_mirror(struct exchange *exchange, const struct cluster *cluster,
 			    const char *server_name)
 {
@@ -270,6 +278,7 @@ static const struct exchange_ops ops = {
     .may_retry = op_may_retry,
     .retry = op_retry,
     .unseen = op_unseen,
+    .unacked = op_unacked,
     .mirror = op_mirror,
     .random = op_random,
     .now = op_now,

@@ -5,6 +5,9 @@
  *
  * A head is copied to the arena once it is complete, so that nothing that points into it moves
  * while bodies pass through the buffers.
+ *
+ * Between two requests there are no buffers, and no memory in the arenas: a program may have many
+ * connections that do nothing, and the allocator gives to one what another has just given back.
  */
 #include "shim/bridge/exchange_state.h"
 
@@ -73,6 +76,28 @@ size_t exchange_count_lines(const char *data, size_t n)
 	return lines;
 }
 
+static void give_buffers(struct exchange *x)
+{
+	buf_release(&x->down_in);
+	buf_release(&x->up_in);
+	buf_release(&x->up_out);
+	buf_release(&x->down_out);
+	arena_release(&x->arena);
+	arena_release(&x->up_arena);
+}
+
+/* All of them, or none. Returns 0 or -1 (no memory). */
+static int take_buffers(struct exchange *x)
+{
+	if (x->down_in.block)
+		return 0;
+	if (buf_init(&x->down_in, BUFFER_SIZE) == 0 && buf_init(&x->up_in, BUFFER_SIZE) == 0 &&
+	    buf_init(&x->up_out, HEAD_ROOM) == 0 && buf_init(&x->down_out, HEAD_ROOM) == 0)
+		return 0;
+	give_buffers(x);
+	return -1;
+}
+
 /* ---- head: read and parse a request head ------------------------------------------------ */
 
 static void request_reset(struct exchange *x)
@@ -131,8 +156,18 @@ static enum step_result parse_head(struct exchange *x, size_t length)
 	return STEP_MORE;
 }
 
+/* There is nothing more to read now. */
+static enum step_result wait_for_head(struct exchange *x)
+{
+	if (!buf_len(&x->down_in))
+		give_buffers(x);
+	return STEP_WAIT;
+}
+
 static enum step_result run_head(struct exchange *x)
 {
+	if (take_buffers(x) < 0)
+		return exchange_break(x);
 	for (;;) {
 		const char *why = NULL;
 
@@ -155,7 +190,7 @@ static enum step_result run_head(struct exchange *x)
 			return exchange_break(x);
 		ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
 		if (n == IO_WANT_READ || n == IO_WANT_WRITE)
-			return STEP_WAIT;
+			return wait_for_head(x);
 		if (n <= 0) /* the end, lawful or in the middle of a head: nobody to answer */
 			return STEP_DONE;
 		if ((size_t)n >= x->budget) /* empty lines without end */
@@ -240,7 +275,7 @@ static enum step_result run_next(struct exchange *x)
 {
 	bool whole = exchange_request_done(x);
 	bool sent = whole && x->head_sent == buf_len(&x->up_out) && !resend_left(x) &&
-		    !x->send_broken;
+		    !x->send_broken && !(x->up && io_unsent(x->up->io));
 
 	timeout_stop(x);
 	mirror_drop(x);
@@ -308,14 +343,8 @@ struct exchange *exchange_new(const struct exchange_ops *ops, void *env, struct 
 {
 	struct exchange *x = calloc(1, sizeof(*x));
 
-	if (!x || buf_init(&x->down_in, BUFFER_SIZE) < 0 || buf_init(&x->up_in, BUFFER_SIZE) < 0 ||
-	    buf_init(&x->up_out, HEAD_ROOM) < 0 || buf_init(&x->down_out, HEAD_ROOM) < 0) {
-		if (x) {
-			buf_release(&x->down_in);
-			buf_release(&x->up_in);
-			buf_release(&x->up_out);
-			free(x);
-		}
+	if (!x || take_buffers(x) < 0) {
+		free(x);
 		io_close(down, true);
 		rules_unref(target->rules);
 		return NULL;
@@ -344,13 +373,8 @@ void exchange_free(struct exchange *x)
 	exchange_release(x, false, true);
 	mirror_drop(x);
 	io_close(x->down, x->down_reset);
-	buf_release(&x->down_in);
-	buf_release(&x->up_in);
-	buf_release(&x->up_out);
-	buf_release(&x->down_out);
-	buf_release(&x->sent);
-	arena_release(&x->arena);
-	arena_release(&x->up_arena);
+	give_buffers(x);
+	resend_release(x);
 	rules_unref(x->target.rules);
 	free(x);
 }
@@ -394,7 +418,8 @@ struct upstream *exchange_upstream(const struct exchange *x)
 
 bool exchange_has_unsent(const struct exchange *x)
 {
-	return buf_len(&x->down_in) || x->head_sent < buf_len(&x->up_out);
+	return buf_len(&x->down_in) || x->head_sent < buf_len(&x->up_out) ||
+	       (x->up && io_unsent(x->up->io));
 }
 
 bool exchange_has_unread(const struct exchange *x)
@@ -404,7 +429,7 @@ bool exchange_has_unread(const struct exchange *x)
 
 bool exchange_has_sent_all(const struct exchange *x)
 {
-	return x->sending.body.done && !buf_len(&x->down_in) && x->head_sent >= buf_len(&x->up_out);
+	return x->sending.body.done && !exchange_has_unsent(x);
 }
 
 struct upstream *exchange_relays(const struct exchange *x)

@@ -91,6 +91,8 @@ struct exchange_ops {
 	 * the destination: its kernel has acknowledged none of it. False when in doubt.
 	 */
 	bool (*unseen)(struct exchange *exchange, struct upstream *upstream);
+	/* Whether that can still come true: its kernel has acknowledged nothing so far. */
+	bool (*unacked)(struct exchange *exchange, struct upstream *upstream);
 	/*
 	 * A stream that takes a copy of one request (head and body as they go upstream) to a cluster
 	 * and drops the answer. It buffers within bounds; a write that does not fit gives

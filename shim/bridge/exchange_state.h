@@ -56,6 +56,18 @@ struct passing {
 	size_t skip;  /* behind them: framing that is not passed on */
 };
 
+/* What was sent, in pieces: a buffer that grows would have to move what it holds. */
+struct sent_piece;
+struct sent {
+	struct sent_piece *first, *last;
+	size_t len;
+	size_t resent;	       /* how much of that the present connection was given; */
+	struct sent_piece *at; /* the piece that is next of it, */
+	size_t at_taken;       /* and how much of that one */
+	const char *noted;     /* sent last, and not ours: see resend_note(); NULL: nothing */
+	size_t noted_len;
+};
+
 struct exchange {
 	const struct exchange_ops *ops;
 	void *env;
@@ -97,8 +109,7 @@ struct exchange {
 	const char *flag; /* Envoy's, why the answer is one of our own; NULL: it is none, or "-" */
 
 	/* resend.c: its body as far as it was sent, to be sent again */
-	struct buf sent;
-	size_t resent;	/* how much of that the present connection was given */
+	struct sent sent;
 	bool sent_lost; /* it is no longer whole */
 
 	/* mirror.c: streams that take a copy; in the arena. NULL: over */

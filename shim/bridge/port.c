@@ -58,6 +58,19 @@ static ssize_t port_read(struct io *io, void *data, size_t size)
 	return pass_on(port, n);
 }
 
+static const void *port_peek(struct io *io, size_t *n)
+{
+	const struct port *port = (const struct port *)io;
+
+	*n = port->lent ? port->in_len - port->in_taken : 0;
+	return *n ? port->in + port->in_taken : NULL;
+}
+
+static void port_took(struct io *io, size_t n)
+{
+	((struct port *)io)->in_taken += n;
+}
+
 static ssize_t port_write(struct io *io, const void *data, size_t size)
 {
 	struct port *port = (struct port *)io;
@@ -77,6 +90,19 @@ static ssize_t port_write(struct io *io, const void *data, size_t size)
 	if (n > 0)
 		port->sent += (uint64_t)n;
 	return pass_on(port, n);
+}
+
+static void *port_room(struct io *io, size_t *n)
+{
+	const struct port *port = (const struct port *)io;
+
+	*n = port->lent ? port->out_room - port->out_filled : 0;
+	return *n ? port->out + port->out_filled : NULL;
+}
+
+static void port_wrote(struct io *io, size_t n)
+{
+	((struct port *)io)->out_filled += n;
 }
 
 static int port_shutdown(struct io *io)
@@ -102,6 +128,10 @@ static const struct io_ops port_ops = {
     .write = port_write,
     .shutdown = port_shutdown,
     .close = port_close,
+    .peek = port_peek,
+    .took = port_took,
+    .room = port_room,
+    .filled = port_wrote,
 };
 
 struct io *port_io(struct io *sock)

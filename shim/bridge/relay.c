@@ -22,6 +22,9 @@
 /* Larger bodies are not worth a copy. */
 #define JOIN_MAX 4096
 
+/* Three TLS records. */
+#define PIECE_MAX 49152
+
 /* What a pump found. */
 enum pump {
 	PUMP_IDLE,  /* nothing can move now */
@@ -77,6 +80,16 @@ static void passing_wrote(struct passing *p, struct buf *in, size_t n)
 	}
 }
 
+/* Larger pieces of a body that does not fit: the buffer is given back behind the request. */
+static void widen(struct buf *buf, const struct http1_body *body)
+{
+	bool fits = body->framing == HTTP1_LENGTH && body->left <= buf->capacity;
+
+	if (!fits && buf->capacity < PIECE_MAX && buf_grow(buf, PIECE_MAX) < 0) {
+		/* the pieces stay as they are */
+	}
+}
+
 /* ---- request ----------------------------------------------------------------------------- */
 
 static enum pump send_broken(struct exchange *x)
@@ -116,6 +129,24 @@ static enum pump send_body(struct exchange *x)
 		mirror_body(x, data, (size_t)n);
 	}
 	spend(x, (size_t)n);
+	return PUMP_MOVED;
+}
+
+/* What the program has in memory goes from there, unless its framing has to be understood first. */
+static enum pump send_peeked(struct exchange *x, const char *data, size_t n)
+{
+	ssize_t written =
+	    io_write(x->up->io, data, n < x->sending.body.left ? n : x->sending.body.left);
+
+	if (wants(written))
+		return PUMP_IDLE;
+	if (written < 0)
+		return send_broken(x);
+	http1_body_feed(&x->sending.body, data, (size_t)written, NULL, NULL);
+	io_took(x->down, (size_t)written);
+	resend_note(x, data, (size_t)written);
+	mirror_body(x, data, (size_t)written);
+	spend(x, (size_t)written);
 	return PUMP_MOVED;
 }
 
@@ -159,6 +190,11 @@ static enum pump pump_request(struct exchange *x)
 		return send_body(x);
 	if (p->body.done)
 		return PUMP_IDLE;
+	size_t peeked;
+	const char *data = p->body.framing == HTTP1_LENGTH ? io_peek(x->down, &peeked) : NULL;
+	if (data)
+		return send_peeked(x, data, peeked);
+	widen(&x->down_in, &p->body);
 	ssize_t n = buf_read_from(&x->down_in, x->down, SIZE_MAX);
 	if (wants(n))
 		return PUMP_IDLE;
@@ -224,7 +260,7 @@ static int write_response_head(struct exchange *x, size_t max_fields)
 static enum pump begin_tunnel(struct exchange *x)
 {
 	if (!x->request.upgrade || x->request.minor == 0 || x->head_sent < buf_len(&x->up_out) ||
-	    resend_left(x))
+	    resend_left(x) || io_unsent(x->up->io))
 		return protocol_error(x, "101 without an upgrade asked for");
 	x->ops->report(x, x->up, x->response.status);
 	x->have_response = true;
@@ -356,6 +392,33 @@ static enum pump response_ended(struct exchange *x, ssize_t n)
 	return break_off(x);
 }
 
+/* One read of the body into where it belongs to, if possible: the program's memory, unless its
+ * framing has to be understood first. */
+static ssize_t read_body(struct exchange *x)
+{
+	struct http1_body *body = &x->receiving.body;
+	size_t room;
+	char *data = body->framing == HTTP1_LENGTH ? io_room(x->down, &room) : NULL;
+	ssize_t n;
+
+	if (data) {
+		n = io_read(x->up->io, data, room < body->left ? room : body->left);
+		if (n > 0) {
+			http1_body_feed(body, data, (size_t)n, NULL, NULL);
+			io_filled(x->down, (size_t)n);
+			spend(x, (size_t)n);
+		}
+		return n;
+	}
+	widen(&x->up_in, body);
+	n = buf_read_from(&x->up_in, x->up->io, SIZE_MAX);
+	/* What else there is goes along with it. An end or an error is found by the next read, too. */
+	while (n > 0 && io_pending(x->up->io) &&
+	       buf_read_from(&x->up_in, x->up->io, SIZE_MAX) > 0) {
+	}
+	return n;
+}
+
 static enum pump pump_response(struct exchange *x)
 {
 	struct passing *p = &x->receiving;
@@ -387,13 +450,13 @@ static enum pump pump_response(struct exchange *x)
 		x->step = &step_next;
 		return PUMP_LEFT;
 	}
-	n = buf_read_from(&x->up_in, x->up->io, SIZE_MAX);
+	n = read_body(x);
 	if (wants(n))
 		return PUMP_IDLE;
 	return n <= 0 ? response_ended(x, n) : PUMP_MOVED;
 }
 
-static enum step_result run_relay(struct exchange *x)
+static enum step_result relay(struct exchange *x)
 {
 	if (timeout_ran_out(x))
 		return x->gone ? STEP_DONE : STEP_MORE;
@@ -409,6 +472,23 @@ static enum step_result run_relay(struct exchange *x)
 			return STEP_WAIT;
 	}
 	return STEP_MORE;
+}
+
+/* What goes up in one run goes in large pieces. */
+static enum step_result run_relay(struct exchange *x)
+{
+	x->up->io->gather = true;
+	enum step_result result = relay(x);
+	if (x->up) {
+		x->up->io->gather = false;
+		if (io_flush(x->up->io) == IO_ERR && !x->send_broken) {
+			send_broken(x);
+			if (result == STEP_WAIT)
+				result = STEP_MORE; /* the reader is to look why */
+		}
+	}
+	resend_settle(x);
+	return result;
 }
 
 const struct step step_relay = {"relay", run_relay};

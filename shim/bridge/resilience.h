@@ -45,6 +45,9 @@ bool retry_after_response(struct exchange *x);
  * attempt of the policy's, and at once. */
 bool retry_stale(struct exchange *x);
 
+/* retry.c: RFC 9110 9.2.1: the destination can act on it twice without harm. */
+bool retry_is_safe(const struct exchange *x);
+
 /* retry.c: whether the policy may call for an attempt after some of the request was sent. */
 bool retry_needs_body(const struct exchange *x);
 
@@ -54,7 +57,7 @@ bool retry_needs_body(const struct exchange *x);
  */
 
 /* Whether the request can be sent again from its start. */
-bool resend_possible(const struct exchange *x);
+bool resend_possible(struct exchange *x);
 
 /* An attempt begins: what was sent before comes first. */
 void resend_rewind(struct exchange *x);
@@ -62,7 +65,7 @@ void resend_rewind(struct exchange *x);
 /* What is to be sent before more of the body. */
 static inline size_t resend_left(const struct exchange *x)
 {
-	return buf_len(&x->sent) - x->resent;
+	return x->sent.len - x->sent.resent;
 }
 
 /* Send some of that. Results of io_write(). */
@@ -70,6 +73,13 @@ ssize_t resend_write(struct exchange *x);
 
 /* These n bytes were sent for the first time. */
 void resend_keep(struct exchange *x, const char *data, size_t n);
+
+/*
+ * The same, of bytes in the program's memory, each time behind the last ones. They are copied only
+ * if they are still needed when they are about to go: so resend_settle() before they do.
+ */
+void resend_note(struct exchange *x, const char *data, size_t n);
+void resend_settle(struct exchange *x);
 
 /* The request is over. */
 void resend_release(struct exchange *x);

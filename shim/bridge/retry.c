@@ -116,13 +116,12 @@ bool retry_after_response(struct exchange *x)
 	return false;
 }
 
-/* RFC 9110 9.2.1: the destination can act on it twice without harm. */
-static bool safe(const char *method)
+bool retry_is_safe(const struct exchange *x)
 {
 	static const char *const list[] = {"GET", "HEAD", "OPTIONS", "TRACE"};
 
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
-		if (!strcmp(method, list[i]))
+		if (!strcmp(x->method, list[i]))
 			return true;
 	return false;
 }
@@ -131,7 +130,7 @@ bool retry_stale(struct exchange *x)
 {
 	if (!x->up->reused || x->responding || !resend_possible(x))
 		return false;
-	if (x->head_sent && !safe(x->method) && !x->ops->unseen(x, x->up))
+	if (x->head_sent && !retry_is_safe(x) && !x->ops->unseen(x, x->up))
 		return false;
 	begin_again(x);
 	x->want_fresh = true;

@@ -243,9 +243,12 @@ uint64_t sock_acked(const struct io *io)
 	return info.tcpi_bytes_acked ?: UINT64_MAX;
 }
 
+bool sock_unacked(const struct io *io, uint64_t acked)
+{
+	return acked != UINT64_MAX && sock_acked(io) == acked;
+}
+
 bool sock_unseen(const struct io *io, uint64_t acked)
 {
-	const struct sock *sock = (const struct sock *)io;
-
-	return sock->ended && acked != UINT64_MAX && sock_acked(io) == acked;
+	return ((const struct sock *)io)->ended && sock_unacked(io, acked);
 }

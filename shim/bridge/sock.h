@@ -50,6 +50,10 @@ bool sock_is_woken(const struct io *io);
 /* How many bytes the peer's kernel has acknowledged so far. UINT64_MAX: not known (no TCP). */
 uint64_t sock_acked(const struct io *io);
 
+/* Whether that is still what sock_acked() gave, and so nothing written since was acknowledged.
+ * False when in doubt. */
+bool sock_unacked(const struct io *io, uint64_t acked);
+
 /*
  * Whether the peer has closed the connection in order, and its kernel has acknowledged nothing since
  * sock_acked() gave `acked`: then nothing written since can have been read there (but by a peer that

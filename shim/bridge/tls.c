@@ -3,6 +3,9 @@
  * TLS streams. OpenSSL sits between two faces of struct io: above, the one that is offered; below,
  * a BIO that reads and writes the lower stream.
  *
+ * OpenSSL writes each record by itself. While the owner gathers (io.h), the BIO holds them, and the
+ * lower stream gets several in one piece.
+ *
  * The name is verified inside the handshake, as part of the chain's verification: a server that
  * fails it gets an alert, and neither the client certificate nor a byte of the program's.
  */
@@ -17,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/bridge/outbox.h"
 #include "shim/bridge/tls_context.h"
 #include "shim/bridge/tls_error.h"
 #include "shim/bridge/tls_memory.h"
@@ -26,6 +30,7 @@
 struct tls {
 	BIO_METHOD *method;
 	struct tls_context *contexts;
+	struct outbox_store store;
 };
 
 struct tls_stream {
@@ -34,6 +39,7 @@ struct tls_stream {
 	struct tls_context *context; /* a reference */
 	SSL *ssl;
 	SSL_SESSION *early; /* came before the handshake was judged */
+	struct outbox out;  /* records, while the owner gathers */
 	int want;	    /* what the lower stream last waited for */
 	bool lower_ended;   /* it gave IO_EOF */
 	bool lower_failed;  /* it gave IO_ERR */
@@ -79,10 +85,10 @@ static int bio_read(BIO *bio, char *data, int size)
 static int bio_write(BIO *bio, const char *data, int size)
 {
 	struct tls_stream *stream = BIO_get_data(bio);
+	ssize_t n = outbox_write(&stream->out, stream->lower, data, (size_t)size);
 
 	BIO_clear_retry_flags(bio);
-	return bio_result(stream, io_write(stream->lower, data, (size_t)size), bio,
-			  BIO_FLAGS_WRITE);
+	return bio_result(stream, n, bio, BIO_FLAGS_WRITE);
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
@@ -290,6 +296,52 @@ static ssize_t tls_read(struct io *io, void *data, size_t size)
 	return result;
 }
 
+/* What a failed write comes to, given the result of fail(). */
+static int write_broke(struct tls_stream *stream, int result)
+{
+	if (result == IO_ERR && stream->lower_failed && !stream->read_failed_below) {
+		/* The lower stream takes no more. What it received before can still be read. */
+		stream->write_failed = true;
+		stream->failed = stream->lower_failed = false;
+	}
+	return result;
+}
+
+/* What is held goes nowhere. */
+static int no_more(struct tls_stream *stream)
+{
+	stream->lower_failed = true;
+	return write_broke(stream, fail(stream, "TLS write"));
+}
+
+static int tls_flush(struct io *io)
+{
+	struct tls_stream *stream = (struct tls_stream *)io;
+
+	if (stream->write_failed || stream->failed)
+		return IO_ERR;
+	int result = outbox_flush(&stream->out, stream->lower);
+	return result == IO_ERR ? no_more(stream) : result;
+}
+
+/* Before something is encrypted that is to be held: where there is room for it, OpenSSL does not
+ * come to wait with a part of a record, and want the same bytes again. */
+static int reserve(struct tls_stream *stream)
+{
+	bool no_memory = false;
+	int result =
+	    outbox_reserve(&stream->out, stream->lower, SSL3_RT_MAX_PACKET_SIZE, &no_memory);
+
+	if (no_memory)
+		err_set_errno(&stream->io.err, ENOMEM, "TLS write");
+	return result == IO_ERR ? no_more(stream) : result;
+}
+
+static bool tls_unsent(const struct io *io)
+{
+	return outbox_holds(&((const struct tls_stream *)io)->out);
+}
+
 static ssize_t tls_write(struct io *io, const void *data, size_t size)
 {
 	struct tls_stream *stream = (struct tls_stream *)io;
@@ -298,6 +350,8 @@ static ssize_t tls_write(struct io *io, const void *data, size_t size)
 
 	if (stream->write_failed)
 		return IO_ERR;
+	if (result == 0)
+		result = io->gather ? reserve(stream) : tls_flush(io);
 	if (result != 0 || size == 0)
 		return result;
 	ERR_clear_error();
@@ -307,12 +361,7 @@ static ssize_t tls_write(struct io *io, const void *data, size_t size)
 	result = result_of(stream, result, "TLS write");
 	if (result == IO_EOF)
 		result = fail(stream, "TLS write");
-	if (result == IO_ERR && stream->lower_failed && !stream->read_failed_below) {
-		/* The lower stream takes no more. What it received before can still be read. */
-		stream->write_failed = true;
-		stream->failed = stream->lower_failed = false;
-	}
-	return result;
+	return write_broke(stream, result);
 }
 
 static int tls_shutdown(struct io *io)
@@ -328,7 +377,10 @@ static int tls_shutdown(struct io *io)
 			return result_of(stream, result, "TLS shutdown");
 		stream->notified = true;
 	}
-	int result = io_shutdown(stream->lower);
+	int result = tls_flush(io);
+	if (result != 0)
+		return result;
+	result = io_shutdown(stream->lower);
 	if (result == IO_ERR) {
 		stream->lower_failed = true;
 		return fail(stream, "shutdown");
@@ -347,6 +399,7 @@ static void stream_free(struct tls_stream *stream)
 {
 	SSL_free(stream->ssl);
 	SSL_SESSION_free(stream->early);
+	outbox_release(&stream->out);
 	tls_context_unref(stream->context);
 	free(stream);
 }
@@ -358,8 +411,10 @@ static void tls_close(struct io *io, bool reset)
 
 	ERR_clear_error();
 	if (stream->ready && !stream->failed) {
-		if (!reset && !stream->notified)
-			SSL_shutdown(stream->ssl); /* one attempt: nobody waits for it */
+		io->gather = false;
+		/* One attempt: nobody waits for it. */
+		if (!reset && outbox_flush(&stream->out, stream->lower) == 0 && !stream->notified)
+			SSL_shutdown(stream->ssl);
 		/* Else OpenSSL would spoil the session for later connections. */
 		SSL_set_shutdown(stream->ssl, SSL_SENT_SHUTDOWN);
 	}
@@ -374,6 +429,8 @@ static const struct io_ops tls_ops = {
     .read = tls_read,
     .write = tls_write,
     .shutdown = tls_shutdown,
+    .flush = tls_flush,
+    .unsent = tls_unsent,
     .close = tls_close,
 };
 
@@ -463,6 +520,7 @@ struct io *tls_connect(struct tls *tls, const struct client_tls *settings, const
 	stream->io.ops = &tls_ops;
 	stream->io.pending = tls_pending;
 	stream->lower = lower;
+	stream->out.store = &tls->store;
 	stream->context = tls_context_get(&tls->contexts, settings, alpn_http1, err);
 	if (!stream->context) {
 		free(stream);
@@ -502,6 +560,7 @@ void tls_free(struct tls *tls)
 	if (!tls)
 		return;
 	tls_context_drop_all(&tls->contexts);
+	outbox_store_release(&tls->store);
 	BIO_meth_free(tls->method);
 	free(tls);
 }

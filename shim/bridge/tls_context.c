@@ -21,7 +21,10 @@
 #include "shim/bridge/tls_memory.h"
 #include "shim/bridge/tls_store.h"
 
-enum { CONTEXTS_MAX = 32 };
+enum {
+	CONTEXTS_MAX = 32,
+	READ_RECORDS = 3,
+};
 
 struct tls_file {
 	const char *path;
@@ -247,8 +250,10 @@ static int configure(struct tls_context *context, struct err *err)
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				  SSL_MODE_RELEASE_BUFFERS);
-	/* One read of the socket per record instead of two. */
+	/* One read of the socket for several records instead of two for each. The block is there as
+	 * long as it holds something; a larger one would be fresh memory each time. */
 	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_default_read_buffer_len(ctx, (size_t)READ_RECORDS * SSL3_RT_MAX_PACKET_SIZE);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_set_verify(
 	    ctx, context->settings.insecure_skip_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);

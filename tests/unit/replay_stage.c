@@ -64,6 +64,12 @@ static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
 	return ((struct stage *)exchange_env(exchange))->unseen;
 }
 
+static bool op_unacked(struct exchange *exchange, struct upstream *upstream)
+{
+	(void)upstream;
+	return !((struct stage *)exchange_env(exchange))->acked;
+}
+
 static struct io *op_mirror(struct exchange *exchange, const struct cluster *cluster,
 			    const char *server_name)
 {
@@ -108,6 +114,7 @@ const struct exchange_ops stage_ops = {
     .may_retry = op_may_retry,
     .retry = op_retry,
     .unseen = op_unseen,
+    .unacked = op_unacked,
     .mirror = op_mirror,
     .random = op_random,
     .now = op_now,

@@ -47,7 +47,7 @@ struct stage {
 	int n_randoms, next_random;
 	int reports[16]; /* outcomes that the script has not asked for */
 	int n_reports;
-	bool unseen, no_retry;
+	bool unseen, acked, no_retry;
 	struct copy copies[MIRRORS];
 	int n_copies;
 	size_t mirror_room; /* bytes that one holds; 0: 65536 */

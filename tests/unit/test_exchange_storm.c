@@ -131,6 +131,7 @@ static void connect_up(struct storm *storm)
 	memory_io_limit(s->up, draw(storm, 3) ? 0 : 1 + draw(storm, 40));
 	s->upstream = (struct upstream){.io = s->up, .reused = draw(storm, 2)};
 	s->unseen = draw(storm, 2);
+	s->acked = draw(storm, 2);
 	s->no_retry = !draw(storm, 8);
 	storm->response_len = storm->responded = 0;
 	storm->server_shut = false;
