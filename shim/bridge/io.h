@@ -64,6 +64,8 @@ struct io {
 	/* Between a want and the next attempt a stream may have bytes for the reader that no
 	 * descriptor announces (decrypted but unread). True: try read before waiting. */
 	bool (*pending)(const struct io *io); /* NULL: never */
+	/* Whether a read would say IO_WANT_READ without asking anybody. */
+	bool (*dry)(const struct io *io); /* NULL: not known */
 };
 
 static inline int io_handshake(struct io *io)
@@ -135,6 +137,11 @@ static inline void io_close(struct io *io, bool reset)
 static inline bool io_pending(const struct io *io)
 {
 	return io->pending && io->pending(io);
+}
+
+static inline bool io_dry(const struct io *io)
+{
+	return io->dry && io->dry(io);
 }
 
 /* Why the stream broke; never empty text after IO_ERR. */

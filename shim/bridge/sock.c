@@ -107,6 +107,13 @@ static ssize_t sock_read(struct io *io, void *data, size_t size)
 	return n;
 }
 
+static bool sock_dry(const struct io *io)
+{
+	const struct sock *sock = (const struct sock *)io;
+
+	return !sock->readable && !sock->read_failed;
+}
+
 static ssize_t sock_write(struct io *io, const void *data, size_t size)
 {
 	struct sock *sock = (struct sock *)io;
@@ -184,6 +191,7 @@ struct io *sock_io(int fd, bool connecting)
 	if (!sock)
 		return NULL;
 	sock->io.ops = &sock_ops;
+	sock->io.dry = sock_dry;
 	sock->fd = fd;
 	sock->connecting = connecting;
 	sock->readable = sock->writable = true;

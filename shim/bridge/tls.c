@@ -48,6 +48,7 @@ struct tls_stream {
 	bool ready;	    /* the handshake is done and judged good */
 	bool failed;	    /* for good */
 	bool write_failed;  /* nothing can be sent any more; an answer may still be read */
+	int last_read;	    /* what the last read came to: 1 for bytes, IO_*; 0: none or the end */
 	bool drained;	    /* the last read wanted more from below */
 	bool notified;	    /* close_notify is out */
 	char server_name[];
@@ -251,6 +252,14 @@ static int judge(struct tls_stream *stream)
 	return 0;
 }
 
+/* So that SSL_get_error() sees none of before. Clearing walks through all of the queue's places, filled
+ * or not. */
+static void clear_errors(void)
+{
+	if (ERR_peek_error())
+		ERR_clear_error();
+}
+
 static int tls_handshake(struct io *io)
 {
 	struct tls_stream *stream = (struct tls_stream *)io;
@@ -271,6 +280,14 @@ static int tls_handshake(struct io *io)
 	return result_of(stream, result, "TLS handshake");
 }
 
+/* Whether reading can only find that there is nothing: OpenSSL would take long to say so. */
+static bool is_dry(const struct tls_stream *stream)
+{
+	return io_dry(stream->lower) &&
+	       (stream->last_read == IO_WANT_READ ||
+		(stream->last_read > 0 && !SSL_has_pending(stream->ssl)));
+}
+
 static ssize_t tls_read(struct io *io, void *data, size_t size)
 {
 	struct tls_stream *stream = (struct tls_stream *)io;
@@ -279,15 +296,16 @@ static ssize_t tls_read(struct io *io, void *data, size_t size)
 
 	if (result != 0)
 		return result;
-	if (size == 0)
+	if (size == 0 || is_dry(stream))
 		return IO_WANT_READ;
-	ERR_clear_error();
+	clear_errors();
 	result = SSL_read_ex(stream->ssl, data, size, &n);
 	if (result == 1) {
 		stream->drained = false;
+		stream->last_read = 1;
 		return (ssize_t)n;
 	}
-	result = result_of(stream, result, "TLS read");
+	stream->last_read = result = result_of(stream, result, "TLS read");
 	stream->drained = true;
 	/* What OpenSSL calls an end is one without close_notify if the lower stream had to end
 	 * for it. */
@@ -354,7 +372,7 @@ static ssize_t tls_write(struct io *io, const void *data, size_t size)
 		result = io->gather ? reserve(stream) : tls_flush(io);
 	if (result != 0 || size == 0)
 		return result;
-	ERR_clear_error();
+	clear_errors();
 	result = SSL_write_ex(stream->ssl, data, size, &n);
 	if (result == 1)
 		return (ssize_t)n;
