@@ -31,7 +31,7 @@ struct connection {
 	struct live_host *host; /* that it goes to; held */
 	uint64_t born;	 /* ms: when it was ready for its first byte */
 	uint64_t served; /* requests that it was taken for */
-	uint64_t acked;	 /* sock_acked() when it was taken last */
+	uint64_t before; /* sock_written() when it was taken last */
 
 	/* the pool's */
 	struct timer idle;

@@ -235,7 +235,7 @@ static bool op_unseen(struct exchange *exchange, struct upstream *upstream)
 	const struct connection *connection = downstream_connection(upstream);
 
 	(void)exchange;
-	return connection->sock && sock_unseen(connection->sock, connection->acked);
+	return connection->sock && sock_unseen(connection->sock, connection->before);
 }
 
 static bool op_unacked(struct exchange *exchange, struct upstream *upstream)
@@ -243,7 +243,7 @@ static bool op_unacked(struct exchange *exchange, struct upstream *upstream)
 	const struct connection *connection = downstream_connection(upstream);
 
 	(void)exchange;
-	return connection->sock && sock_unacked(connection->sock, connection->acked);
+	return connection->sock && sock_unacked(connection->sock, connection->before);
 }
 
 static struct io *op_mirror(struct exchange *exchange, const struct cluster *cluster,

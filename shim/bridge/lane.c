@@ -330,7 +330,7 @@ static void give(struct acquiring *a, struct connection *connection)
 	a->cluster->requests += a->http;
 	connection->served++;
 	if (connection->sock)
-		connection->acked = sock_acked(connection->sock);
+		connection->before = sock_written(connection->sock);
 	a->done(a, connection, UPSTREAM_CONNECT, NULL);
 }
 
@@ -511,7 +511,7 @@ static struct connection **list_for(struct lane *lane, struct connection *connec
 
 	if (!connection->twin.all &&
 	    (!lane->wanted || !twins || !connection->sock ||
-	     sock_acked(connection->sock) == UINT64_MAX || /* no TCP: see sock_wake_readers() */
+	     !sock_tells_acked(connection->sock) || /* no TCP: see sock_wake_readers() */
 	     twin_send(twins, &connection->twin, sock_fd(connection->sock)) < 0))
 		return &lane->idle;
 	/* Else each use by a program thread would wake the loop. */

@@ -23,6 +23,7 @@ struct sock {
 	bool reset; /* one came, or was to be feared */
 	bool shut;
 	bool urgent; /* one byte is */
+	uint64_t written; /* bytes */
 	bool woken; /* the kernel says 0 where there is nothing to read */
 };
 
@@ -140,6 +141,7 @@ static ssize_t sock_write(struct io *io, const void *data, size_t size)
 		err_set_errno(&io->err, errno, "write");
 		return IO_ERR;
 	}
+	sock->written += (uint64_t)n;
 	if ((size_t)n < size && !sock->hung_up)
 		sock->writable = false;
 	return n;
@@ -239,24 +241,37 @@ bool sock_is_woken(const struct io *io)
 	return ((const struct sock *)io)->woken;
 }
 
-uint64_t sock_acked(const struct io *io)
+/* 0: not known. */
+static uint64_t acked(const struct io *io)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
 	if (getsockopt(sock_fd(io), IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
 	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
-		return UINT64_MAX;
+		return 0;
 	/* Linux has counted the SYN. Kernels that do not count (gVisor) say 0 for ever. */
-	return info.tcpi_bytes_acked ?: UINT64_MAX;
+	return info.tcpi_bytes_acked;
 }
 
-bool sock_unacked(const struct io *io, uint64_t acked)
+bool sock_tells_acked(const struct io *io)
 {
-	return acked != UINT64_MAX && sock_acked(io) == acked;
+	return acked(io) != 0;
 }
 
-bool sock_unseen(const struct io *io, uint64_t acked)
+uint64_t sock_written(const struct io *io)
 {
-	return ((const struct sock *)io)->ended && sock_unacked(io, acked);
+	return ((const struct sock *)io)->written;
+}
+
+bool sock_unacked(const struct io *io, uint64_t before)
+{
+	uint64_t now = acked(io);
+
+	return now && now <= before + 1;
+}
+
+bool sock_unseen(const struct io *io, uint64_t before)
+{
+	return ((const struct sock *)io)->ended && sock_unacked(io, before);
 }

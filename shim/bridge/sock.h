@@ -47,18 +47,21 @@ void sock_move(struct io *io, int fd);
 void sock_wake_readers(struct io *io);
 bool sock_is_woken(const struct io *io);
 
-/* How many bytes the peer's kernel has acknowledged so far. UINT64_MAX: not known (no TCP). */
-uint64_t sock_acked(const struct io *io);
+/* Whether the kernel tells what the peer's has acknowledged: of TCP, most do. */
+bool sock_tells_acked(const struct io *io);
 
-/* Whether that is still what sock_acked() gave, and so nothing written since was acknowledged.
- * False when in doubt. */
-bool sock_unacked(const struct io *io, uint64_t acked);
+/* How many bytes were written so far, for the following two. */
+uint64_t sock_written(const struct io *io);
+
+/* Whether the peer's kernel has acknowledged nothing but what was written before sock_written() gave
+ * `before`. False when in doubt. */
+bool sock_unacked(const struct io *io, uint64_t before);
 
 /*
- * Whether the peer has closed the connection in order, and its kernel has acknowledged nothing since
- * sock_acked() gave `acked`: then nothing written since can have been read there (but by a peer that
- * has shut its sending side only, and so cannot answer any more). A reset tells nothing: it may overtake the acknowledgement of what the peer has read. False when in doubt.
+ * The same, and the peer has closed the connection in order: then nothing written since can have been read
+ * there (but by a peer that has shut its sending side only, and so cannot answer any more). A reset tells
+ * nothing: it may overtake the acknowledgement of what the peer has read. False when in doubt.
  */
-bool sock_unseen(const struct io *io, uint64_t acked);
+bool sock_unseen(const struct io *io, uint64_t before);
 
 #endif
