@@ -6,6 +6,7 @@ import zlib
 
 import harness
 import mesh
+import origin
 import scripted
 import test_fast
 
@@ -321,10 +322,12 @@ def asyncio(t):
 @harness.test(timeout=60)
 def curl(t):
     """Many at once."""
+    t.needs([t.tool('curl'), '-s', f'http://127.0.0.1:{origin.Nginx(t).plain_port}/'])
     server = scripted.Scripted(t, brief('notify'), 'host')
     rules = t.rules(mesh.unchanged(server.port, t.pki.cert('ca')))
     seen = t.succeed(['curl', '-sS', '--no-progress-meter', '--parallel', '--parallel-max', '10',
-                      '-w', '%{http_code} %{size_download}\n', '-o', t.dir / 'part#1', 'http://webserver/size/[10000-10060]'], rules=rules, env=FAST)
+                      '-w', '%{http_code} %{size_download}\n', '-o', t.dir / 'part#1',
+                      'http://webserver/size/[10000-10060]'], rules=rules, env=FAST)
     t.equal(sorted(seen.split('\n')[:-1]), [f'200 {n}' for n in range(10000, 10061)], 'answers')
     t.equal(server.errors, [], 'what the origin failed of')
 
