@@ -502,14 +502,26 @@ struct downstream *downstream_start_early(struct downstreams *all, struct door_e
 	return d;
 }
 
+/* Its program is done with it, as most are that come at all. */
+static bool has_ended(const struct downstream *d, int fd)
+{
+	char byte;
+
+	return !d->homeless && exchange_is_idle(d->exchange) &&
+	       real.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void downstream_attach(struct downstream *d, int fd)
 {
 	struct downstreams *all = d->all;
-	struct io *sock;
+	struct io *sock = NULL;
 
 	d->late = NULL;
 	timer_clear(all->loop, &d->life);
-	sock = take_socket(d, fd);
+	if (has_ended(d, fd))
+		real.close(fd);
+	else
+		sock = take_socket(d, fd);
 	if (!sock) {
 		exchange_abandon(d->exchange);
 		downstream_free(d);
