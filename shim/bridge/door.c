@@ -545,12 +545,11 @@ static unsigned backlog(void)
 {
 	int fd = open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
 	char text[16] = "128"; /* the least that any kernel has */
-	ssize_t n = fd < 0 ? 0 : real.read(fd, text, sizeof(text) - 1);
 
-	if (n > 0)
-		text[n] = '\0';
-	if (fd >= 0)
+	if (fd >= 0) {
+		(void)!real.read(fd, text, sizeof(text) - 1);
 		real.close(fd);
+	}
 	long most = strtol(text, NULL, 10);
 
 	return most > 0 && most < BACKLOG ? (unsigned)most : BACKLOG;

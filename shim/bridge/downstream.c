@@ -410,8 +410,10 @@ void downstream_drive(struct downstream *d, bool gone)
 	drive(d);
 }
 
-static void set_options(int fd)
+/* The stream of an accepted socket, which is watched from here on. NULL: closed. */
+static struct io *take_socket(struct downstream *d, int fd)
 {
+	struct io *sock = sock_io(fd, false);
 	int one = 1, probe_s = 10;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -420,18 +422,10 @@ static void set_options(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &probe_s, sizeof(probe_s));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe_s, sizeof(probe_s));
-}
-
-/* The stream of an accepted socket, which is watched from here on. NULL: closed. */
-static struct io *take_socket(struct downstream *d, int fd)
-{
-	struct io *sock = sock_io(fd, false);
-
 	if (!sock) {
 		real.close(fd);
 		return NULL;
 	}
-	set_options(fd);
 	if (loop_watch(d->all->loop, &d->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		io_close(sock, true);
 		return NULL;
