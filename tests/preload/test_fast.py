@@ -126,6 +126,12 @@ def waits(t, mode):
     guest(t, mode, program='fast_waits')
 
 
+@harness.test(timeout=60, cases=['ways', 'idle', 'last', 'leaves', 'copies', 'crowd'])
+def late(t, mode):
+    """Connections that the bridge has not been given when their requests take the fast lane."""
+    guest(t, mode, program='fast_late')
+
+
 # Requests one after the other over one connection that may wait as long as it likes, each "METHOD:PATH". Of
 # each the status and the body, or what went wrong; then a new connection is made.
 CLIENT = '''
