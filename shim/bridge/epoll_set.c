@@ -230,12 +230,13 @@ void epoll_set_unbind(struct twin *twin)
 	if (!binding->armed)
 		return;
 	binding->armed = false;
-	note_bound(binding->socket, NULL);
 	if (thread_is_ours)
 		empty_here(twin);
 	else if (!fds_is_ours(binding->far) || !fds_is_ours(twin->far) ||
 		 real.epoll_ctl(binding->far, EPOLL_CTL_DEL, twin->far, NULL) < 0)
 		leave_set(twin);
+	/* Not before: who closes the program's socket looks without the lock whether to wait for this. */
+	note_bound(binding->socket, NULL);
 }
 
 static bool is_in_place(const struct binding *binding, const struct epoll_set *set, uint32_t events,
