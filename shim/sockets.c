@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 _Atomic(struct mesh_socket *) sockets_table;
-atomic_int sockets_bound;
 
 static atomic_int top; /* no number above was ever noted */
 

@@ -51,7 +51,6 @@ struct mesh_socket {
 };
 
 extern _Atomic(struct mesh_socket *) sockets_table; /* NULL: nothing was ever entered */
-extern atomic_int sockets_bound; /* so many entries have `bound` */
 
 /* The entry of a number, or NULL. */
 static inline struct mesh_socket *sockets_find(int fd)

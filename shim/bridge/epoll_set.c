@@ -87,13 +87,6 @@ static void empty_here(struct twin *twin)
 		real.close(kept);
 }
 
-static void note_bound(struct mesh_socket *socket, struct twin *twin)
-{
-	bool was = atomic_exchange(&socket->bound, twin) != NULL;
-
-	atomic_fetch_add(&sockets_bound, (twin != NULL) - was);
-}
-
 /* ---- sets -------------------------------------------------------------------------------- */
 
 /* Program: have its relay in no set. */
@@ -236,7 +229,7 @@ void epoll_set_unbind(struct twin *twin)
 		 real.epoll_ctl(binding->far, EPOLL_CTL_DEL, twin->far, NULL) < 0)
 		leave_set(twin);
 	/* Not before: who closes the program's socket looks without the lock whether to wait for this. */
-	note_bound(binding->socket, NULL);
+	atomic_store(&binding->socket->bound, NULL);
 }
 
 static bool is_in_place(const struct binding *binding, const struct epoll_set *set, uint32_t events,
@@ -299,7 +292,7 @@ int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint3
 	binding->socket = socket;
 	binding->cookie = atomic_load(&socket->cookie);
 	binding->armed = true;
-	note_bound(socket, twin);
+	atomic_store(&socket->bound, twin);
 	return 0;
 }
 

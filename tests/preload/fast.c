@@ -32,20 +32,6 @@ static struct link *warm(void)
 
 /* ---- taken ------------------------------------------------------------------------------- */
 
-/* How many bytes the kernel has carried for the program. (<linux/tcp.h> has tcpi_bytes_sent, but cannot stand
- * beside <netinet/tcp.h>.) */
-static uint64_t carried(int fd)
-{
-	char info[256];
-	socklen_t len = sizeof(info);
-	uint64_t bytes;
-
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) < 0 || len < 208)
-		die("TCP_INFO");
-	memcpy(&bytes, info + 200, sizeof(bytes));
-	return bytes;
-}
-
 /* The least of several connections: one whose thread was kept from running for a while leaves the fast
  * lane. */
 static void taken(void)

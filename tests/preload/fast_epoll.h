@@ -72,20 +72,6 @@ static inline long now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* How many bytes the kernel has carried for the program. (<linux/tcp.h> has tcpi_bytes_sent, but
- * cannot stand beside <netinet/tcp.h>.) */
-static inline uint64_t carried(int fd)
-{
-	char info[256];
-	socklen_t len = sizeof(info);
-	uint64_t bytes;
-
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) < 0 || len < 208)
-		die("TCP_INFO");
-	memcpy(&bytes, info + 200, sizeof(bytes));
-	return bytes;
-}
-
 static inline void control(const struct conn *c, int op, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = (void *)c};
