@@ -82,19 +82,27 @@ static void put_all(const char *title, int n)
 			put(list[i]);
 }
 
-/* Wait for all by gai_suspend(3), as programs do: until nothing is in progress. */
+/*
+ * Wait for each by gai_suspend(3). One at a time: when one of several ends, glibc forgets to take its
+ * list, which is on the stack, back from another that has its answer and has not told of it yet
+ * (gai_suspend.c looks at __return, which handle_requests() in gai_misc.c sets before it locks).
+ */
 static void suspend(int n)
 {
-	int rc;
+	for (int i = 0; i < n; i++) {
+		const struct gaicb *one = list[i];
+		int rc;
 
-	do
-		rc = gai_suspend((const struct gaicb *const *)list, n, NULL);
-	while (rc == 0 || rc == EAI_INTR);
-	if (rc != EAI_ALLDONE)
-		die("gai_suspend: %s", gai_strerror(rc));
-	for (int i = 0; i < n; i++)
-		if (list[i] && gai_error(list[i]) == EAI_INPROGRESS)
+		if (!one)
+			continue;
+		do
+			rc = gai_suspend(&one, 1, NULL);
+		while (rc == 0 || rc == EAI_INTR);
+		if (rc != EAI_ALLDONE)
+			die("gai_suspend: %s", gai_strerror(rc));
+		if (gai_error(list[i]) == EAI_INPROGRESS)
 			die("request %d is still in progress", i);
+	}
 }
 
 static void waiting(void)
