@@ -13,6 +13,8 @@
 #include "shim/libc.h"
 #include "shim/process.h"
 
+enum { ARRIVAL_MS = 10 };
+
 /* A thread of the program's inside the bridge. */
 struct visit {
 	struct mesh_socket *socket;
@@ -51,7 +53,7 @@ static bool arrive(struct visit *v, struct mesh_socket *socket, int fd)
 
 static bool is_blocking(int fd)
 {
-	return !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	return !(real.fcntl(fd, F_GETFL) & O_NONBLOCK);
 }
 
 /* Whether its program waits for the answer where the fast lane can tell it: in recv(2), poll(2), select(2) or
@@ -163,6 +165,15 @@ bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, s
 	return done || error;
 }
 
+/* What the upstream socket has told of is soon in the program's own: for who asks the kernel next, and was told.
+ * Should it be nothing for the program, that is not worth a longer wait. */
+static void await_arrival(int fd)
+{
+	struct pollfd item = {.fd = fd, .events = POLLIN};
+
+	real.poll(&item, 1, ARRIVAL_MS);
+}
+
 bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size_t room, int flags,
 			    ssize_t *n)
 {
@@ -175,8 +186,8 @@ bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size
 		return false;
 	enum fast_try try = waits(socket, fd, flags) ? FAST_MAY_WAIT : FAST_LOOK;
 	bool here = visit(&v);
-	if (here && (flags & ~(MSG_NOSIGNAL | MSG_DONTWAIT)))
-		fast_lane_give_up(v.downstream, false);
+	bool coming = here && (flags & ~(MSG_NOSIGNAL | MSG_DONTWAIT)) &&
+		      fast_lane_give_up(v.downstream, false);
 	while (here) {
 		result = fast_lane_receive(v.downstream, try, data, room, &some);
 		if (result != FAST_WAIT)
@@ -190,6 +201,8 @@ bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size
 	}
 	if (here)
 		bridge_leave(&v.signals);
+	if (coming)
+		await_arrival(fd);
 	guard_leave(&v.guard, error);
 	*n = error ? -1 : (ssize_t)some;
 	return error || (here && result == FAST_DONE);
@@ -197,6 +210,7 @@ bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size
 
 void fast_leave_slow_path(struct mesh_socket *socket, int fd, enum fast_departure how)
 {
+	bool coming = false;
 	struct visit v;
 
 	if (!arrive(&v, socket, fd))
@@ -205,9 +219,11 @@ void fast_leave_slow_path(struct mesh_socket *socket, int fd, enum fast_departur
 		if (how == FAST_BREAK_OFF)
 			fast_lane_break_off(v.downstream);
 		else
-			fast_lane_give_up(v.downstream, how == FAST_RENOUNCE);
+			coming = fast_lane_give_up(v.downstream, how == FAST_RENOUNCE);
 		bridge_leave(&v.signals);
 	}
+	if (coming)
+		await_arrival(fd);
 	guard_leave(&v.guard, 0);
 }
 
@@ -250,9 +266,13 @@ void fast_close_slow_path(struct mesh_socket *entry, int fd)
 		guard_leave(&guard, 0);
 		return;
 	}
-	if (atomic_load(&entry->bound) && arrive(&v, entry, fd)) {
+	/* The others' end is told by the kernel. */
+	bool concerned = atomic_load(&entry->bound) ||
+			 (atomic_load(&entry->late) && atomic_load(&entry->downstream));
+
+	if (concerned && arrive(&v, entry, fd)) {
 		if (visit(&v)) {
-			fast_lane_close(v.downstream);
+			fast_lane_close(v.downstream, fd);
 			bridge_leave(&v.signals);
 		}
 		guard_leave(&v.guard, 0);

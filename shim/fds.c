@@ -142,11 +142,11 @@ static int base(void)
 static int copy_high(int fd)
 {
 	int saved = errno;
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, base());
+	int copy = real.fcntl(fd, F_DUPFD_CLOEXEC, base());
 
 	if (copy < 0 && (errno == EMFILE || errno == EINVAL)) {
 		errno = saved;
-		copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		copy = real.fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	}
 	return copy;
 }
@@ -159,7 +159,7 @@ int fds_adopt(int fd)
 
 	int copy = copy_high(fd);
 
-	if (copy < 0 && fd > 2 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
+	if (copy < 0 && fd > 2 && real.fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
 		copy = fd; /* the table is full: stay */
 	if (copy >= 0 && enter(copy) < 0) {
 		saved = errno;

@@ -20,6 +20,7 @@
 #include "shim/mesh.h"
 #include "shim/process.h"
 #include "shim/registry.h"
+#include "shim/sockets.h"
 #include "shim/thread.h"
 
 static atomic_int holders;    /* threads inside fork_hold() */
@@ -78,6 +79,7 @@ static void prepare(void)
 	forking = true;
 	atomic_store(&until, end);
 	atomic_fetch_add(&forks, 1);
+	sockets_share_all();
 	while (atomic_load(&holders) > mine && now_ms() < end)
 		pause_briefly();
 	errno = saved;

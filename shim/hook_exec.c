@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exec(3) in all its forms, and posix_spawn(3): hooked only for MESHSHIM_FOLLOW=1 (follow.h). Without
- * it each is one branch, and nothing else is done.
+ * exec(3) in all its forms, and posix_spawn(3): hooked for MESHSHIM_FOLLOW=1 (follow.h), and because the
+ * descriptors that are not close-on-exec have copies from then on: this may be a vfork child.
  *
  * They run in vfork children, after fork(2) in programs with threads, and in signal handlers: what
  * they need is on the stack. execl(3) and its kin copy their arguments there, as libc's own do.
@@ -15,11 +15,13 @@
 
 #include "shim/follow.h"
 #include "shim/hook.h"
+#include "shim/sockets.h"
 
 /* The environment to pass on, in the frame of the function that uses this. */
 #define FOLLOWED(env)                                                                              \
 	({                                                                                         \
 		char *const *given = (env);                                                        \
+		sockets_share_all();                                                               \
 		size_t size = follow_wanted() ? follow_size(given) : 0;                            \
 		(char *const *)(size ? follow_fill(given, alloca(size), size) : given);            \
 	})
@@ -62,6 +64,7 @@ int hook_execv(const char *path, char *const argv[])
 	if (follow_wanted())
 		return hook_execve(path, argv, environ);
 	BOUND(execv);
+	sockets_share_all();
 	return real.execv(path, argv);
 }
 EXPORT(execv)
@@ -71,6 +74,7 @@ int hook_execvp(const char *file, char *const argv[])
 	if (follow_wanted())
 		return hook_execvpe(file, argv, environ);
 	BOUND(execvp);
+	sockets_share_all();
 	return real.execvp(file, argv);
 }
 EXPORT(execvp)

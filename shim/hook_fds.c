@@ -115,7 +115,7 @@ static int give_up(int from, int to, bool *moved)
 	/* Not before it is certain that dup2(2) would do it. */
 	if (!*moved)
 		return 0;
-	if (fcntl(from, F_GETFD) < 0)
+	if (real.fcntl(from, F_GETFD) < 0)
 		return -1;
 	return bridge_relocate(to);
 }
@@ -135,7 +135,7 @@ static int take_up(int rc, int to, bool moved)
 /* What has that number is closed, if it is certain that dup2(2) will do it. */
 static void leave(int from, int to)
 {
-	if (from != to && sockets_know(to) && fcntl(from, F_GETFD) >= 0)
+	if (from != to && sockets_know(to) && real.fcntl(from, F_GETFD) >= 0)
 		fast_close(to);
 }
 
@@ -149,6 +149,7 @@ int hook_dup2(int from, int to)
 	if (moved)
 		errno = saved;
 	leave(from, to);
+	sockets_share(from);
 	return take_up(real.dup2(from, to), to, moved);
 }
 EXPORT(dup2)
@@ -165,6 +166,7 @@ int hook_dup3(int from, int to, int flags)
 		errno = saved;
 	if ((flags & ~O_CLOEXEC) == 0)
 		leave(from, to);
+	sockets_share(from);
 	return take_up(real.dup3(from, to, flags), to, moved);
 }
 EXPORT(dup3)

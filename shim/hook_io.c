@@ -57,6 +57,22 @@ static enum passage examine(int fd, const struct msghdr *msg, int flags, struct 
 	return examine_datagram(fd, msg, flags, detour);
 }
 
+/* Descriptors that are passed on (unix(7)). */
+static void share_passed(const struct msghdr *msg)
+{
+	if (!hook_may_read(msg->msg_control) || !sockets_table)
+		return;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c && c->cmsg_len >= sizeof(*c);
+	     c = CMSG_NXTHDR((struct msghdr *)msg, c)) {
+		const int *fds = (const int *)CMSG_DATA(c);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(*fds)) <= c->cmsg_len; i++)
+			sockets_share(fds[i]);
+	}
+}
+
 ssize_t hook_send(int fd, const void *data, size_t len, int flags)
 {
 	ssize_t n;
@@ -144,6 +160,8 @@ ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 	if (hook_may_read(msg) && fast_send_message(fd, msg, flags, &n))
 		return n;
+	if (hook_may_read(msg))
+		share_passed(msg);
 	switch (hook_may_read(msg) ? examine(fd, msg, flags, &detour) : PASS) {
 	case OPENED:
 		flags &= ~MSG_FASTOPEN;
@@ -181,7 +199,7 @@ static int send_some(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 	unsigned plain = 0;
 
 	while (plain < n && !is_special(fd, &msgs[plain].msg_hdr, flags))
-		plain++;
+		share_passed(&msgs[plain++].msg_hdr);
 	if (plain > 0)
 		return real.sendmmsg(fd, msgs, plain, flags);
 

@@ -40,6 +40,12 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) long hook_syscall
 	case SYS_dup2:
 		return hook_dup2((int)a, (int)b);
 #endif
+	case SYS_dup:
+		return hook_dup((int)a);
+	case SYS_fcntl:
+		return hook_fcntl((int)a, (int)b, c);
+	case SYS_ioctl:
+		return hook_ioctl((int)a, (unsigned long)b, c);
 	case SYS_dup3:
 		return hook_dup3((int)a, (int)b, (int)c);
 	case SYS_sendto:

@@ -94,6 +94,31 @@ EARLY static int raw_dup2(int from, int to)
 #endif
 }
 
+EARLY static int raw_dup(int fd)
+{
+	return (int)raw(SYS_dup, fd, 0, 0, 0, 0, 0);
+}
+
+EARLY static int raw_fcntl(int fd, int command, ...)
+{
+	va_list list;
+
+	va_start(list, command);
+	long argument = va_arg(list, long);
+	va_end(list);
+	return (int)raw(SYS_fcntl, fd, command, argument, 0, 0, 0);
+}
+
+EARLY static int raw_ioctl(int fd, unsigned long request, ...)
+{
+	va_list list;
+
+	va_start(list, request);
+	long argument = va_arg(list, long);
+	va_end(list);
+	return (int)raw(SYS_ioctl, fd, (long)request, argument, 0, 0, 0);
+}
+
 EARLY static ssize_t raw_sendto(int fd, const void *data, size_t len, int flags,
 				const struct sockaddr *to, socklen_t tolen)
 {
@@ -271,6 +296,10 @@ struct libc real = {
     .closefrom = raw_closefrom,
     .dup2 = raw_dup2,
     .dup3 = raw_dup3,
+    .dup = raw_dup,
+    .fcntl = raw_fcntl,
+    .fcntl64 = raw_fcntl,
+    .ioctl = raw_ioctl,
     .send = raw_send,
     .recv = raw_recv,
     .sendto = raw_sendto,

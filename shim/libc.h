@@ -11,12 +11,14 @@
 #define SHIM_LIBC_H
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <spawn.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -30,6 +32,9 @@ ssize_t __recvfrom_chk(int fd, void *data, size_t len, size_t size, int flags,
 /* Likewise of read(2) and recv(2). */
 ssize_t __read_chk(int fd, void *data, size_t len, size_t size);
 ssize_t __recv_chk(int fd, void *data, size_t len, size_t size, int flags);
+
+/* Of fcntl(2) with large files, which are all files here; declared for those that are made for them. */
+int fcntl64(int fd, int command, ...);
 
 /* And of poll(2) and ppoll(2). */
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);

@@ -7,6 +7,7 @@
 
 _Atomic(struct mesh_socket *) sockets_table;
 
+static atomic_uint forks;
 static atomic_int top; /* no number above was ever noted */
 
 static void note_top(int fd)
@@ -53,6 +54,8 @@ uint64_t sockets_enter(int fd, bool late)
 	note_top(fd);
 	atomic_store(&table[fd].cookie, 0);
 	atomic_store(&table[fd].late, late);
+	atomic_store(&table[fd].shared, false);
+	atomic_store(&table[fd].forks, atomic_load(&forks));
 	atomic_store(&table[fd].downstream, NULL);
 	atomic_store(&table[fd].upstream, 0);
 	atomic_store(&table[fd].holds, false);
@@ -89,6 +92,24 @@ void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event
 		atomic_store(&entry->sheds, true);
 	atomic_store(&entry->events, event->events);
 	atomic_store(&entry->data, event->data.u64);
+}
+
+void sockets_share(int fd)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	if (socket)
+		atomic_store(&socket->shared, true);
+}
+
+void sockets_share_all(void)
+{
+	atomic_fetch_add(&forks, 1);
+}
+
+bool sockets_is_shared(const struct mesh_socket *socket)
+{
+	return atomic_load(&socket->shared) || atomic_load(&socket->forks) != atomic_load(&forks);
 }
 
 int sockets_next(int fd, unsigned last)

@@ -28,6 +28,8 @@ struct twin;
 struct mesh_socket {
 	_Atomic uint64_t cookie; /* SO_COOKIE; 0: no entry */
 	atomic_bool late; /* it went to a door that accepts late */
+	atomic_bool shared; /* there is, or was, another descriptor of it */
+	atomic_uint forks;  /* how many forks there had been when it was entered */
 	_Atomic(struct downstream *) downstream; /* who serves it, to be used under the bridge's lock;
 						    NULL: nobody so far */
 	/* The epoll set that the number is in, by whose events its program goes, and what it said there
@@ -91,6 +93,16 @@ void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event
 /* Whether the fast lane can tell its program by way of an epoll set: it is in one, in an ordinary way, and
  * not to be told for good when there is room. */
 bool sockets_in_epoll(const struct mesh_socket *socket);
+
+/* Another descriptor of it is about to be made, in this process or another. errno is preserved; for vfork
+ * children and signal handlers, too. */
+void sockets_share(int fd);
+
+/* A process that has copies of all is about to be made. Likewise. */
+void sockets_share_all(void);
+
+/* Whether there may be another descriptor of it, as far as the hooks have seen. */
+bool sockets_is_shared(const struct mesh_socket *socket);
 
 /* The number is being closed, or turned out to be another socket's. */
 void sockets_leave(int fd);

@@ -43,7 +43,7 @@ int thread_own_descriptors(int keep, int also)
 	    close_between(low + 1, high - 1) < 0 || close_between(0, low - 1) < 0)
 		return -1;
 	for (int fd = 0; fd <= STDERR_FILENO;) {
-		fd = fcntl(keep, F_DUPFD, 0);
+		fd = real.fcntl(keep, F_DUPFD, 0);
 		if (fd < 0)
 			return -1;
 		if (fd > STDERR_FILENO) { /* all three are taken: this is the one to use */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/bridge/door.h"
+#include "shim/bridge/door_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,31 +19,12 @@
 
 enum { LATE = 2 }; /* the first of the doors that accept late */
 
-static size_t door_index(int family, bool late)
+size_t door_index(int family, bool late)
 {
 	return (late ? LATE : 0) + (family == AF_INET6);
 }
 
 /* ---- claims and parked connections ------------------------------------------------------- */
-
-/* The program's end of a connection. IPv4 as v4-mapped IPv6. */
-struct door_key {
-	struct in6_addr address;
-	uint16_t port;
-	uint16_t index; /* of the door */
-};
-
-struct door_entry {
-	struct door_key key;
-	struct door *door;
-	bool claimed;
-	struct claim claim;  /* if claimed */
-	uint64_t claimed_at; /* ms */
-	struct watch watch;  /* the parked connection; -1: only a claim, it has not come yet */
-	struct timer expiry;
-	struct door_entry *next_in_bucket;
-	struct door_entry *next, *prev; /* parked */
-};
 
 void claim_release(struct claim *claim)
 {
@@ -51,7 +32,7 @@ void claim_release(struct claim *claim)
 	claim->rules = NULL;
 }
 
-static uint64_t coarse_ms(void)
+uint64_t door_coarse_ms(void)
 {
 	struct timespec ts;
 
@@ -59,7 +40,7 @@ static uint64_t coarse_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static struct door_key make_key(size_t index, const struct sockaddr *local)
+struct door_key door_key_of(size_t index, const struct sockaddr *local)
 {
 	struct door_key key;
 
@@ -85,7 +66,7 @@ static struct door_entry **bucket_of(struct door *door, const struct door_key *k
 	return &door->buckets[key->port % DOOR_BUCKETS]; /* ephemeral ports are spread evenly */
 }
 
-static struct door_entry *entry_find(struct door *door, const struct door_key *key)
+struct door_entry *door_find(struct door *door, const struct door_key *key)
 {
 	struct door_entry *entry = *bucket_of(door, key);
 
@@ -98,12 +79,10 @@ static struct door_entry *entry_find(struct door *door, const struct door_key *k
 static bool is_void(const struct door_entry *entry)
 {
 	return entry->watch.fd < 0 && !entry->claim.early &&
-	       coarse_ms() - entry->claimed_at > entry->door->claim_ms;
+	       door_coarse_ms() - entry->claimed_at > entry->door->claim_ms;
 }
 
-/* Out of the table, with the lock held; a parked descriptor is the caller's then, and so is what
- * the claim holds, if `claim` is not NULL. */
-static int entry_remove(struct door_entry *entry, struct claim *claim)
+int door_remove(struct door_entry *entry, struct claim *claim)
 {
 	struct door *door = entry->door;
 	struct door_entry **link = bucket_of(door, &entry->key);
@@ -120,8 +99,12 @@ static int entry_remove(struct door_entry *entry, struct claim *claim)
 		*claim = entry->claim;
 	else if (entry->claimed)
 		claim_release(&entry->claim);
-	if (fd < 0 && entry->key.index >= LATE)
+	if (entry->ended)
+		DL_DELETE(door->ended, entry);
+	else if (fd < 0 && entry->key.index >= LATE)
 		atomic_fetch_sub(&door->n_late, 1);
+	door->n_ended -= entry->ended;
+	entry->ended = false;
 	while (*link != entry)
 		link = &(*link)->next_in_bucket;
 	*link = entry->next_in_bucket;
@@ -138,7 +121,7 @@ static void sweep(struct door *door)
 		for (struct door_entry *entry = door->buckets[i], *next; entry; entry = next) {
 			next = entry->next_in_bucket;
 			if (is_void(entry))
-				entry_remove(entry, NULL);
+				door_remove(entry, NULL);
 		}
 }
 
@@ -205,7 +188,7 @@ static void parked_expired(struct timer *timer)
 
 	pthread_mutex_lock(&door->lock);
 	bool claimed = entry->claimed;
-	int fd = entry_remove(entry, &claim);
+	int fd = door_remove(entry, &claim);
 	pthread_mutex_unlock(&door->lock);
 	if (claimed) {
 		door->admit(door, fd, &claim);
@@ -241,7 +224,7 @@ static void run_claimed(struct task *task)
 				unpark(entry);
 			else if (entry->claimed)
 				break;
-		int fd = entry ? entry_remove(entry, &claim) : -1;
+		int fd = entry ? door_remove(entry, &claim) : -1;
 		pthread_mutex_unlock(&door->lock);
 		if (fd < 0)
 			return;
@@ -271,14 +254,14 @@ int door_expect(struct door *door, int family, const struct sockaddr *local,
 		const struct dial *dial)
 {
 	size_t index = door_index(family, dial->late);
-	struct door_key key = make_key(index, local);
+	struct door_key key = door_key_of(index, local);
 	int result = 0;
 
 	dialled_remember(family, dial->late, key.port, door->listeners[index].port, dial->dialled);
 	pthread_mutex_lock(&door->lock);
-	struct door_entry *entry = entry_find(door, &key);
-	if (entry && entry->claim.early) { /* of a connection that was reset before it came */
-		entry_remove(entry, NULL);
+	struct door_entry *entry = door_find(door, &key);
+	if (entry && (entry->claim.early || entry->ended)) { /* that one was reset before it came */
+		door_remove(entry, NULL);
 		entry = NULL;
 	}
 	if (!entry) {
@@ -294,7 +277,7 @@ int door_expect(struct door *door, int family, const struct sockaddr *local,
 			claim_release(&entry->claim);
 		claim_fill(&entry->claim, dial);
 		entry->claimed = true;
-		entry->claimed_at = coarse_ms();
+		entry->claimed_at = door_coarse_ms();
 		if (entry->watch.fd >= 0 && !door->claimed_posted) {
 			door->claimed_posted = true;
 			loop_post(door->loop, &door->claimed);
@@ -304,56 +287,11 @@ int door_expect(struct door *door, int family, const struct sockaddr *local,
 	return result;
 }
 
-bool door_has_room(const struct door *door)
-{
-	return atomic_load(&door->n_late) < door->late_max;
-}
-
-/* A claim that nothing has come in for, with the lock held. */
-static struct door_entry *find_late(struct door *door, int family, const struct sockaddr *local)
-{
-	struct door_key key = make_key(door_index(family, true), local);
-	struct door_entry *entry = entry_find(door, &key);
-
-	return entry && entry->claimed && entry->watch.fd < 0 ? entry : NULL;
-}
-
-struct door_entry *door_take_early(struct door *door, int family, const struct sockaddr *local,
-				   uint64_t cookie, struct claim *claim)
-{
-	pthread_mutex_lock(&door->lock);
-	struct door_entry *entry = find_late(door, family, local);
-
-	if (entry && (entry->claim.cookie != cookie || !entry->claim.rules))
-		entry = NULL;
-	if (entry) {
-		*claim = entry->claim;
-		entry->claim.rules = NULL;
-	}
-	pthread_mutex_unlock(&door->lock);
-	return entry;
-}
-
-void door_serve_early(struct door *door, struct door_entry *entry, struct downstream *early)
-{
-	pthread_mutex_lock(&door->lock);
-	entry->claim.early = early;
-	pthread_mutex_unlock(&door->lock);
-}
-
-void door_forget_early(struct door *door, struct door_entry *entry, struct downstream *early)
-{
-	pthread_mutex_lock(&door->lock);
-	if (entry->claim.early == early) /* else it is somebody else's by now */
-		entry_remove(entry, NULL);
-	pthread_mutex_unlock(&door->lock);
-}
-
 /* Keep it unread until its claim comes. Returns 0, or -1: it is to be closed. */
 static int park(struct door *door, const struct door_key *key, int fd)
 {
 	if (door->n_parked == DOOR_PARK_MAX)
-		close_hard(entry_remove(door->parked, NULL));
+		close_hard(door_remove(door->parked, NULL));
 	struct door_entry *entry = entry_add(door, key);
 
 	if (!entry)
@@ -361,7 +299,7 @@ static int park(struct door *door, const struct door_key *key, int fd)
 	entry->watch.ready = parked_ready;
 	entry->expiry.fire = parked_expired;
 	if (loop_watch(door->loop, &entry->watch, fd, EPOLLET) < 0) {
-		entry_remove(entry, NULL);
+		door_remove(entry, NULL);
 		return -1;
 	}
 	DL_APPEND(door->parked, entry);
@@ -381,17 +319,17 @@ static void come_in(struct door *door, const struct door_key *key, int fd)
 		return;
 	}
 	pthread_mutex_lock(&door->lock);
-	struct door_entry *entry = entry_find(door, key);
+	struct door_entry *entry = door_find(door, key);
 	/* The same address again: the parked one is gone for good, and a claim is for this one. */
 	if (entry && entry->watch.fd >= 0)
 		unpark(entry);
 	if (entry && (!entry->claimed || is_void(entry))) {
-		entry_remove(entry, NULL);
+		door_remove(entry, NULL);
 		entry = NULL;
 	}
 	if (entry) {
 		claimed = true;
-		entry_remove(entry, &claim);
+		door_remove(entry, &claim);
 	} else if (park(door, key, fd) < 0) {
 		close_hard(fd);
 	}
@@ -404,9 +342,9 @@ static void come_in(struct door *door, const struct door_key *key, int fd)
 static void turn_away(struct door *door, const struct door_key *key)
 {
 	pthread_mutex_lock(&door->lock);
-	struct door_entry *entry = entry_find(door, key);
+	struct door_entry *entry = door_find(door, key);
 	if (entry && entry->watch.fd < 0)
-		entry_remove(entry, NULL);
+		door_remove(entry, NULL);
 	pthread_mutex_unlock(&door->lock);
 }
 
@@ -421,7 +359,7 @@ static int accept_one(struct listener *listener, struct door_key *key)
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd >= 0)
-		*key = make_key((size_t)(listener - listener->door->listeners),
+		*key = door_key_of((size_t)(listener - listener->door->listeners),
 				(struct sockaddr *)&from);
 	return fd;
 }
@@ -445,7 +383,7 @@ static bool make_room(struct listener *listener)
 		turn_away(door, &key);
 		close_hard(fd);
 	}
-	door->reserve = fcntl(listener->fd, F_DUPFD_CLOEXEC, 3);
+	door->reserve = real.fcntl(listener->fd, F_DUPFD_CLOEXEC, 3);
 	return fd >= 0;
 }
 
@@ -567,6 +505,7 @@ int door_init(struct door *door, struct loop *loop, struct err *err)
 	door->loop = loop;
 	door->claim_ms = DOOR_CLAIM_MS;
 	door->claimed.run = run_claimed;
+	door->forget.fire = door_forget_ended;
 	door->late_max = backlog() / 2;
 	for (int i = 0; i < 4; i++) {
 		door->listeners[i].door = door;
@@ -574,7 +513,7 @@ int door_init(struct door *door, struct loop *loop, struct err *err)
 	}
 	pthread_mutex_init(&door->lock, NULL);
 	/* Any descriptor will do; without one, running out of them later is only less graceful. */
-	door->reserve = fcntl(loop->mailbox_watch.fd, F_DUPFD_CLOEXEC, 3);
+	door->reserve = real.fcntl(loop->mailbox_watch.fd, F_DUPFD_CLOEXEC, 3);
 	return 0;
 }
 
@@ -582,11 +521,12 @@ void door_release(struct door *door)
 {
 	for (size_t i = 0; i < DOOR_BUCKETS; i++)
 		while (door->buckets[i]) {
-			int fd = entry_remove(door->buckets[i], NULL);
+			int fd = door_remove(door->buckets[i], NULL);
 
 			if (fd >= 0)
 				real.close(fd);
 		}
+	timer_clear(door->loop, &door->forget);
 	for (int i = 0; i < 4; i++) {
 		timer_clear(door->loop, &door->listeners[i].retry);
 		loop_unwatch(door->loop, &door->listeners[i].watch);

@@ -73,7 +73,9 @@ struct door {
 	struct door_entry *entries, *free_entries; /* mapped, not allocated */
 	struct door_entry *buckets[DOOR_BUCKETS];  /* by local address and port */
 	struct door_entry *parked;                 /* the oldest first */
-	unsigned n_entries, n_parked;
+	struct door_entry *ended;		   /* likewise, see door_end_early() */
+	struct timer forget;			   /* them */
+	unsigned n_entries, n_parked, n_ended;
 	atomic_uint n_late; /* claims of connections that have not been accepted at late doors */
 	unsigned late_max;  /* so many there can be: then the kernel's queue is half full */
 	unsigned claim_ms; /* DOOR_CLAIM_MS */
@@ -106,5 +108,14 @@ struct door_entry *door_take_early(struct door *door, int family, const struct s
 				   uint64_t cookie, struct claim *claim);
 void door_serve_early(struct door *door, struct door_entry *entry, struct downstream *early);
 void door_forget_early(struct door *door, struct door_entry *entry, struct downstream *early);
+
+/*
+ * The program is about to close its end, with a reset: nothing comes of the connection. But where the program
+ * has another descriptor of it that no hook has seen, what it sends by that is for whom the claim says. A
+ * reference to `rules` is taken.
+ */
+void door_end_early(struct door *door, struct door_entry *entry, struct downstream *early,
+		    struct rules *rules);
+void door_forget_ended(struct timer *timer);
 
 #endif

@@ -26,7 +26,7 @@
 /* With TCP_DEFER_ACCEPT of a second, the kernel has a connection accepted after one to three. */
 #define LATE_MS 10000
 
-static void downstream_free(struct downstream *d)
+void downstream_free(struct downstream *d)
 {
 	struct exchange *exchange = d->exchange;
 

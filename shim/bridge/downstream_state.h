@@ -57,6 +57,9 @@ static inline struct connection *downstream_connection(struct upstream *upstream
 	return container_of(upstream, struct connection, upstream);
 }
 
+/* What it waits for is called off. An exchange that is under way was abandoned before. */
+void downstream_free(struct downstream *downstream);
+
 /* fast_lane.c: have the bridge's thread drive it, as soon as it can. */
 void fast_lane_leave(struct downstream *downstream);
 

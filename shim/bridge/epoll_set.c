@@ -72,7 +72,7 @@ static void empty_here(struct twin *twin)
 {
 	while (twin->binding.near == TWIN_UNDERWAY && fetch_one(twin->all))
 		;
-	int kept = fcntl(twin->far, F_DUPFD_CLOEXEC, 0);
+	int kept = real.fcntl(twin->far, F_DUPFD_CLOEXEC, 0);
 
 	if (kept < 0 && errno != EBADF)
 		return;
@@ -156,7 +156,7 @@ static struct epoll_set *set_open(struct twins *twins, int number)
 	if (!set)
 		return NULL;
 	*set = (struct epoll_set){.number = number};
-	set->far = fds_adopt(fcntl(number, F_DUPFD_CLOEXEC, 3));
+	set->far = fds_adopt(real.fcntl(number, F_DUPFD_CLOEXEC, 3));
 	if (set->far < 0)
 		return NULL;
 	set->serial = ++twins->set_serials;

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <utlist.h>
 
+#include "shim/bridge/door.h"
 #include "shim/bridge/downstream_state.h"
 #include "shim/bridge/port.h"
 #include "shim/bridge/sock.h"
@@ -258,14 +259,6 @@ int fast_lane_epoll_ctl(struct downstream *d, int set, int op, struct epoll_even
 	return 0;
 }
 
-void fast_lane_close(struct downstream *d)
-{
-	struct mesh_socket *socket = socket_of(d);
-
-	if (socket && socket->bound)
-		epoll_set_unbind(socket->bound);
-}
-
 void fast_lane_in_vain(struct downstream *d)
 {
 	struct mesh_socket *socket = socket_of(d);
@@ -343,7 +336,7 @@ static bool is_read(struct downstream *d, int fd, const struct tcp_info *info)
 
 	if (sent == d->read)
 		return true;
-	if (info->tcpi_bytes_received != sent || ioctl(fd, FIONREAD, &unread) < 0 || unread)
+	if (info->tcpi_bytes_received != sent || real.ioctl(fd, FIONREAD, &unread) < 0 || unread)
 		return false;
 	d->read = sent;
 	return true;
@@ -367,6 +360,37 @@ static bool may_send(struct downstream *d, int fd)
 	    info.tcpi_state != ESTABLISHED || !is_in_order(d, &info))
 		return false;
 	return d->fast || (exchange_is_idle(d->exchange) && is_read(d, fd, &info));
+}
+
+/* Nothing has ever gone by the kernel, and nothing is under way: nobody but the program knows of it, by this
+ * number alone. */
+static bool may_reset(const struct downstream *d, const struct mesh_socket *socket, int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return d->late && !d->queued && !d->driving && !d->fast && !d->waiting && !d->urgent &&
+	       exchange_is_idle(d->exchange) && !sockets_is_shared(socket) &&
+	       getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == ESTABLISHED &&
+	       is_in_order(d, &info);
+}
+
+void fast_lane_close(struct downstream *d, int fd)
+{
+	const struct linger reset = {.l_onoff = 1};
+	struct mesh_socket *socket = socket_of(d);
+
+	if (!socket)
+		return;
+	if (socket->bound)
+		epoll_set_unbind(socket->bound);
+	/* In order, the bridge's thread would be woken to be told. */
+	if (!may_reset(d, socket, fd) ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
+		return;
+	door_end_early(d->all->door, d->late, d, d->claim.rules);
+	d->late = NULL;
+	downstream_free(d);
 }
 
 /* The number of its upstream socket is what it was. Else the program has closed it. */
@@ -517,14 +541,20 @@ enum fast_result fast_lane_receive(struct downstream *d, enum fast_try try, void
 	return result;
 }
 
-void fast_lane_give_up(struct downstream *d, bool for_good)
+bool fast_lane_give_up(struct downstream *d, bool for_good)
 {
+	bool coming = d->fast && (exchange_has_unread(d->exchange) ||
+				  is_ready(upstream_of(d)->twin.far, POLLIN));
+
 	d->kernel_only |= for_good;
 	if (d->fast)
 		leave_to_bridge(d);
 	tell_epoll(d);
-	if (for_good)
-		fast_lane_close(d);
+	struct twin *twin = for_good && socket_of(d) ? atomic_load(&socket_of(d)->bound) : NULL;
+
+	if (twin)
+		epoll_set_unbind(twin);
+	return coming;
 }
 
 void fast_lane_break_off(struct downstream *d)

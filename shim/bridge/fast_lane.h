@@ -50,8 +50,9 @@ enum fast_result fast_lane_receive(struct downstream *downstream, enum fast_try 
 				   size_t *n);
 
 /* The request that is under way, if there is one, goes on in the kernel lane: for calls that are not made
- * here. `for_good`: and so do all that come after it. */
-void fast_lane_give_up(struct downstream *downstream, bool for_good);
+ * here. `for_good`: and so do all that come after it. Returns whether its program has been told that there is
+ * something to read: that is on its way. */
+bool fast_lane_give_up(struct downstream *downstream, bool for_good);
 
 /* Nobody will read the answer to the request that is under way, if there is one. Who waits for it is woken. */
 void fast_lane_break_off(struct downstream *downstream);
@@ -59,8 +60,9 @@ void fast_lane_break_off(struct downstream *downstream);
 /* epoll_ctl(2) for the program's socket of `downstream`. */
 int fast_lane_epoll_ctl(struct downstream *downstream, int set, int op, struct epoll_event *event);
 
-/* The program is about to close its socket: no event may point to it any more. */
-void fast_lane_close(struct downstream *downstream);
+/* The program is about to close its socket `fd`: no event may point to it any more. `downstream` may be
+ * gone afterwards. */
+void fast_lane_close(struct downstream *downstream, int fd);
 
 /* There was nothing to receive from its socket: see that no event of the idle upstream connection was why
  * it tried. */

@@ -74,7 +74,7 @@ static bool is_at_urgent(const struct sock *sock)
 {
 	int at = 0;
 
-	return sock->urgent && ioctl(sock->fd, SIOCATMARK, &at) == 0 && at;
+	return sock->urgent && real.ioctl(sock->fd, SIOCATMARK, &at) == 0 && at;
 }
 
 static ssize_t sock_read(struct io *io, void *data, size_t size)

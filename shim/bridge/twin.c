@@ -81,7 +81,7 @@ int twin_send(struct twins *twins, struct twin *twin, int fd)
 	    channel_send(twins->near, serial, fd) < 0)
 		return -1;
 	/* Program threads wait in it; what must not wait says so in each call. */
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	real.fcntl(fd, F_SETFL, real.fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	*twin = (struct twin){.all = twins, .serial = serial, .near = fd, .far = TWIN_UNDERWAY};
 	twins->serials = serial;
 	twins->n++;
@@ -127,7 +127,7 @@ int twin_to_close(struct twin *twin)
 {
 	int far = fds_is_ours(twin->far) ? twin->far : -1;
 
-	return far >= 0 && atomic_load(pins_of(far)) ? fcntl(far, F_DUPFD_CLOEXEC, far) : far;
+	return far >= 0 && atomic_load(pins_of(far)) ? real.fcntl(far, F_DUPFD_CLOEXEC, far) : far;
 }
 
 void twin_part(struct twin *twin)

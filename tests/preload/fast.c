@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -425,6 +426,29 @@ static void polls(void)
 	}
 }
 
+/* Who was told that there is something to read asks how much, and what, before it reads. */
+static void foretold(void)
+{
+	struct link *link = warm();
+	int set = epoll_create1(0), unread = 0;
+	struct epoll_event event = {.events = EPOLLIN};
+	char byte;
+
+	for (int i = 0; i < 60; i++) {
+		if (i == 30 && epoll_ctl(set, EPOLL_CTL_ADD, link->fd, &event) < 0)
+			die("epoll_ctl");
+		ask(link->fd, i % 5 ? "/echo/foretold" : "/wait/20", BY_SEND);
+		await(link->fd, i < 30 ? i % 2 : 2, set);
+		if (i % 3 != 1 && (ioctl(link->fd, FIONREAD, &unread) < 0 || unread <= 0))
+			die("%d: %d bytes to be read", i, unread);
+		if (i % 3 != 0 && recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+			die("%d: nothing to peek at", i);
+		link_answer(link);
+		if (ioctl(link->fd, FIONREAD, &unread) < 0 || unread)
+			die("%d: %d bytes to be read afterwards", i, unread);
+	}
+}
+
 /* O_NONBLOCK comes and goes, between requests and within. */
 static void nonblocking(void)
 {
@@ -484,6 +508,7 @@ int main(int argc, char **argv)
 	    {"vfork", vforks},
 	    {"bodies", bodies},
 	    {"polls", polls},
+	    {"foretold", foretold},
 	    {"nonblocking", nonblocking},
 	    {"dup", dups},
 	};

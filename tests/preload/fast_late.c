@@ -4,8 +4,11 @@
  * given them yet: fast_late MODE HOST PORT. Each mode says nothing and ends with 0 where all is as it is
  * without the library.
  */
+#include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "tests/preload/fast.h"
 
@@ -124,19 +127,77 @@ static void leaves(void)
 	trip(fresh(), "/echo/afterwards");
 }
 
+/* Another descriptor of the same socket, while it lives in a message to ourselves if need be. */
+static int passed(int fd)
+{
+	int pair[2];
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec part = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+		die("socketpair");
+	*c = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (sendmsg(pair[0], &msg, 0) != 1)
+		die("sendmsg");
+	close(fd);
+	if (recvmsg(pair[1], &msg, 0) != 1)
+		die("recvmsg");
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	close(pair[0]);
+	close(pair[1]);
+	return fd;
+}
+
+enum { COPY_WAYS = 7 };
+
+static int copy(int fd, int way)
+{
+	int other;
+
+	switch (way) {
+	case 0:
+		other = dup(fd);
+		break;
+	case 1:
+		other = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+		break;
+	case 2:
+		other = dup2(fd, 101);
+		break;
+	case 3:
+		return passed(fd);
+	case 4:
+		other = (int)syscall(SYS_dup, fd);
+		break;
+	case 5:
+		other = (int)bare(SYS_dup, fd, 0, 0, 0, 0, 0);
+		break;
+	default:
+		return fd;
+	}
+	if (other < 0)
+		die("copy %d", way);
+	close(fd);
+	return other;
+}
+
 /* By another number, in another process. */
 static void copies(void)
 {
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 6 * COPY_WAYS; i++) {
 		struct link *link = fresh();
-		int status = 0, fd = link->fd;
+		int status = 0;
 
-		trip(link, "/echo/first");
+		if (i % 6)
+			trip(link, "/echo/first");
+		link->fd = copy(link->fd, i % COPY_WAYS);
 		if (i % 2) {
-			link->fd = dup(fd);
-			close(fd);
-			ask(link->fd, "/echo/dup", i % SEND_WAYS);
-			told(link, "/echo/dup");
+			ask(link->fd, "/echo/copy", i % SEND_WAYS);
+			told(link, "/echo/copy");
 		}
 		pid_t pid = fork();
 		if (pid == 0) {
@@ -149,6 +210,82 @@ static void copies(void)
 		trip(link, "/echo/parent");
 		done(link);
 	}
+}
+
+/* A child goes on with what its parent has closed. */
+static void inherited(void)
+{
+	for (int i = 0; i < 20; i++) {
+		struct link *link = fresh();
+		int status = 0, go[2];
+		char byte = 0;
+
+		trip(link, "/echo/first");
+		if (pipe(go) < 0)
+			die("pipe");
+		pid_t pid = fork();
+		if (pid == 0) {
+			if (read(go[0], &byte, 1) != 1)
+				_exit(1);
+			trip(link, "/echo/child");
+			ask(link->fd, "/echo/again", i % SEND_WAYS);
+			told(link, "/echo/again");
+			_exit(0);
+		}
+		done(link);
+		if (write(go[1], &byte, 1) != 1 || waitpid(pid, &status, 0) != pid || status)
+			die("the child ended with %x", status);
+		close(go[0]);
+		close(go[1]);
+	}
+}
+
+/* How often threads other than this one have gone to sleep. */
+static long wakes(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	char path[300], line[200];
+	long sum = 0, n;
+
+	for (struct dirent *task; (task = readdir(tasks));) {
+		if (task->d_name[0] == '.' || atoi(task->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
+		FILE *status = fopen(path, "r");
+		while (status && fgets(line, sizeof(line), status))
+			if (sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1)
+				sum += n;
+		if (status)
+			fclose(status);
+	}
+	closedir(tasks);
+	return sum;
+}
+
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* A connection for each request: nobody is woken to be told of either end. What is, goes by the clock. */
+static void quiet(void)
+{
+	enum { MANY = 1000 };
+	long before = wakes(), start = now_ms();
+
+	for (int i = 0; i < MANY; i++) {
+		struct link *link = fresh();
+
+		trip(link, "/echo/only");
+		done(link);
+	}
+	long woken = wakes() - before, limit = MANY / 4 + (now_ms() - start) / 10;
+
+	if (woken > limit)
+		die("%d connections have woken others %ld times, and not %ld", MANY, woken, limit);
 }
 
 /* More than there are upstream connections, and than a queue of the kernel's need hold. */
@@ -173,7 +310,8 @@ int main(int argc, char **argv)
 {
 	static const struct guest_mode modes[] = {
 	    {"ways", all_ways}, {"idle", idle},	    {"last", last},
-	    {"leaves", leaves}, {"copies", copies}, {"crowd", crowd},
+	    {"leaves", leaves}, {"copies", copies}, {"inherited", inherited},
+	    {"quiet", quiet},	{"crowd", crowd},
 	};
 
 	if (argc < 4)
