@@ -226,7 +226,7 @@ check-leaks: all
 # The suites that have threads, and those of what threads share. The library itself can be preloaded
 # into no program under gcc's ThreadSanitizer, so that crowd is the program. (Without process: its
 # vfork is a fork there.)
-threaded := bridge crowd dial dns dns_relay door fds fork log loop mesh names pool registry resolve thread tls_stream
+threaded := bridge crowd dial dns dns_relay door door_early fds fork log loop mesh names pool registry resolve thread tls_stream
 check-threads:
 	+@$(MAKE) --no-print-directory SAN=thread check-suites
 check-suites: $(unit)
