@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The hooks' side of the fast lane (bridge/fast_lane.h): which calls may take it, and how a thread of the
- * program's waits there. So far blocking sockets do; what others send goes by the kernel.
+ * program's waits there.
  *
  * Threads: any. errno as the call that is stood for leaves it.
  */
@@ -65,6 +65,8 @@ static inline void fast_received(int fd, ssize_t n)
 		return;
 	if (atomic_load(&socket->receivers))
 		atomic_fetch_sub(&socket->receivers, 1);
+	if (n > 0)
+		sockets_note_received(socket);
 	if (n < 0 && atomic_load(&socket->bound))
 		fast_in_vain_slow_path(socket, fd);
 }

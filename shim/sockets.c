@@ -90,6 +90,7 @@ void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event
 	if (op == EPOLL_CTL_MOD && !(event->events & SOCKETS_TO_WRITE) &&
 	    atomic_load(&entry->events) & SOCKETS_TO_WRITE)
 		atomic_store(&entry->sheds, true);
+	atomic_store(&entry->told, false);
 	atomic_store(&entry->events, event->events);
 	atomic_store(&entry->data, event->data.u64);
 }
@@ -127,7 +128,8 @@ bool sockets_in_epoll(const struct mesh_socket *socket)
 	return atomic_load(&socket->set) > 0 &&
 	       atomic_load(&socket->set_cookie) == atomic_load(&socket->cookie) &&
 	       !(atomic_load(&socket->events) & (EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)) &&
-	       (!(atomic_load(&socket->events) & SOCKETS_TO_WRITE) || atomic_load(&socket->sheds));
+	       (!(atomic_load(&socket->events) & SOCKETS_TO_WRITE) || atomic_load(&socket->sheds) ||
+		atomic_load(&socket->told));
 }
 
 void sockets_leave(int fd)

@@ -202,7 +202,7 @@ static uint32_t events_of(const struct mesh_socket *socket)
 static bool waits_to_write(const struct mesh_socket *socket)
 {
 	return socket && atomic_load(&socket->set) &&
-	       atomic_load(&socket->events) & SOCKETS_TO_WRITE;
+	       atomic_load(&socket->events) & SOCKETS_TO_WRITE && !atomic_load(&socket->told);
 }
 
 static int watch(struct downstream *d, struct mesh_socket *socket, struct twin *twin)
@@ -481,9 +481,13 @@ static enum fast_result send_some(struct downstream *d, int fd, const void *data
 enum fast_result fast_lane_send(struct downstream *d, int fd, const void *data, size_t len, size_t *n)
 {
 	enum fast_result result = send_some(d, fd, data, len, n);
+	struct mesh_socket *socket = socket_of(d);
 
+	/* An edge that was told waits for the next one, of its own socket. */
+	if (result != FAST_DONE && socket)
+		atomic_store(&socket->told, false);
 	/* It would be told at once, and over and over, that there is room. */
-	if (result == FAST_WAIT && waits_to_write(socket_of(d))) {
+	if (result == FAST_WAIT && waits_to_write(socket)) {
 		leave_to_bridge(d);
 		result = FAST_KERNEL;
 	}

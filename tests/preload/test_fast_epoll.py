@@ -76,15 +76,15 @@ def took_it(t, out):
 
 
 LANES = {'level': True, 'edge': True, 'edge-short': True, 'hangup': True, 'to-out': True, 'to-out-edge': True,
-         'edge-both': False, 'edge-all': False, 'level-both': False, 'wait-both': False, 'oneshot': False}
+         'edge-both': True, 'edge-all': True, 'level-both': False, 'wait-both': False, 'oneshot': False}
 
 
-SOME = ('level', 'to-out')
+SOME = ('level', 'to-out', 'edge-both')
 
 
 @harness.test(timeout=60, cases=SOME)
 def manners(t, manner):
-    """Whatever it is registered for. Who waits for EPOLLOUT all the time does not take the fast lane."""
+    """Whatever it is registered for. Who is told of EPOLLOUT all the time does not take the fast lane."""
     out = both(t, 'manner', manner)
     if LANES[manner]:
         took_it(t, out)
