@@ -137,8 +137,10 @@ bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, s
 	size_t done = 0, some;
 	struct visit v;
 
-	if ((flags & ~MSG_NOSIGNAL) || !hook_may_read(data) || !may_wait(socket, fd) ||
-	    !arrive(&v, socket, fd))
+	if ((flags & ~MSG_NOSIGNAL) || !hook_may_read(data))
+		return false;
+	sockets_settle(socket);
+	if (!may_wait(socket, fd) || !arrive(&v, socket, fd))
 		return false;
 	bool here = visit_to_send(&v, fd);
 	int error = 0;

@@ -65,8 +65,6 @@ static inline void fast_received(int fd, ssize_t n)
 		return;
 	if (atomic_load(&socket->receivers))
 		atomic_fetch_sub(&socket->receivers, 1);
-	if (n > 0)
-		sockets_note_received(socket);
 	if (n < 0 && atomic_load(&socket->bound))
 		fast_in_vain_slow_path(socket, fd);
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/sockets.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+
+#include "shim/libc.h"
 
 _Atomic(struct mesh_socket *) sockets_table;
 
@@ -130,6 +134,18 @@ bool sockets_in_epoll(const struct mesh_socket *socket)
 	       !(atomic_load(&socket->events) & (EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)) &&
 	       (!(atomic_load(&socket->events) & SOCKETS_TO_WRITE) || atomic_load(&socket->sheds) ||
 		atomic_load(&socket->told));
+}
+
+void sockets_settle(struct mesh_socket *socket)
+{
+	uint32_t events = atomic_load(&socket->events);
+	struct pollfd item = {.fd = atomic_load(&socket->set) - 1, .events = POLLIN};
+	int saved = errno;
+
+	if (events & EPOLLET && events & SOCKETS_TO_WRITE && item.fd >= 0 && !atomic_load(&socket->told) &&
+	    real.poll(&item, 1, 0) == 0)
+		atomic_store(&socket->told, true);
+	errno = saved;
 }
 
 void sockets_leave(int fd)

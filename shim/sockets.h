@@ -38,8 +38,7 @@ struct mesh_socket {
 	_Atomic uint32_t events;
 	_Atomic uint64_t data;
 	atomic_bool sheds; /* it has taken EPOLLOUT back: asked for it for a request, and not for good */
-	atomic_bool told;  /* it is edge-triggered, and has read an answer since it was registered: what
-			      there was to say of room has been said, until it waits for some */
+	atomic_bool told;  /* edges: what there was to say has been heard, and nothing has gone by it since */
 	_Atomic uint64_t set_cookie; /* of the socket that was put there */
 	atomic_bool is_set;	     /* it is such a set itself */
 	/* epoll_set.c, under the bridge's lock: */
@@ -96,6 +95,10 @@ void sockets_note_epoll(int set, int op, int fd, const struct epoll_event *event
  * will not be told in the middle of it that there is room. */
 bool sockets_in_epoll(const struct mesh_socket *socket);
 
+/* Look whether it is `told`: where it wants every edge of room, each wake-up is one, and one that comes late is
+ * the second event of a connection. Its set is asked whether there are any, of whatever socket. */
+void sockets_settle(struct mesh_socket *socket);
+
 /* Another descriptor of it is about to be made, in this process or another. errno is preserved; for vfork
  * children and signal handlers, too. */
 void sockets_share(int fd);
@@ -105,15 +108,6 @@ void sockets_share_all(void);
 
 /* Whether there may be another descriptor of it, as far as the hooks have seen. */
 bool sockets_is_shared(const struct mesh_socket *socket);
-
-/* Its program has received something from the kernel. */
-static inline void sockets_note_received(struct mesh_socket *socket)
-{
-	uint32_t events = atomic_load(&socket->set) > 0 ? atomic_load(&socket->events) : 0;
-
-	if (events & EPOLLET && events & SOCKETS_TO_WRITE)
-		atomic_store(&socket->told, true);
-}
 
 /* The number is being closed, or turned out to be another socket's. */
 void sockets_leave(int fd);

@@ -93,9 +93,19 @@ static void summon(struct downstream *d)
 		real.close(own);
 }
 
+/* Its own socket will have something to say, of which it may be told late. */
+static void goes_by_kernel(const struct downstream *d)
+{
+	struct mesh_socket *socket = socket_of(d);
+
+	if (socket)
+		atomic_store(&socket->told, false);
+}
+
 /* The bridge's thread goes on with it, as soon as it can. */
 static void leave_to_bridge(struct downstream *d)
 {
+	goes_by_kernel(d);
 	set_fast(d, false);
 	if (d->queued)
 		return;
@@ -148,6 +158,7 @@ void fast_lane_come_home(struct downstream *d)
 
 	if (!d->port)
 		return;
+	goes_by_kernel(d);
 	set_fast(d, false);
 	if (!upstream)
 		return;
@@ -481,13 +492,11 @@ static enum fast_result send_some(struct downstream *d, int fd, const void *data
 enum fast_result fast_lane_send(struct downstream *d, int fd, const void *data, size_t len, size_t *n)
 {
 	enum fast_result result = send_some(d, fd, data, len, n);
-	struct mesh_socket *socket = socket_of(d);
 
-	/* An edge that was told waits for the next one, of its own socket. */
-	if (result != FAST_DONE && socket)
-		atomic_store(&socket->told, false);
+	if (result != FAST_DONE)
+		goes_by_kernel(d);
 	/* It would be told at once, and over and over, that there is room. */
-	if (result == FAST_WAIT && waits_to_write(socket)) {
+	if (result == FAST_WAIT && waits_to_write(socket_of(d))) {
 		leave_to_bridge(d);
 		result = FAST_KERNEL;
 	}
