@@ -29,6 +29,12 @@ void fast_close_slow_path(struct mesh_socket *entry, int fd);
  * called. */
 bool fast_epoll_ctl(struct mesh_socket *socket, int set, int op, int fd, struct epoll_event *event, int *rc);
 
+/* One look at the number; then there is nothing but the real call. */
+static inline bool fast_is_other(int fd)
+{
+	return __builtin_expect(!sockets_find(fd), 1);
+}
+
 /* send(2). Returns true with its result in *n, or false: it is to be called. */
 static inline bool fast_send(int fd, const void *data, size_t len, int flags, ssize_t *n)
 {

@@ -77,6 +77,8 @@ ssize_t hook_send(int fd, const void *data, size_t len, int flags)
 {
 	ssize_t n;
 
+	if (fast_is_other(fd))
+		return real.send(fd, data, len, flags);
 	if (fast_send(fd, data, len, flags, &n))
 		return n;
 	return real.send(fd, data, len, flags);
@@ -97,6 +99,8 @@ ssize_t hook_write(int fd, const void *data, size_t len)
 {
 	ssize_t n;
 
+	if (fast_is_other(fd))
+		return real.write(fd, data, len);
 	/* Where there is nobody to write to, write(2) shall have its signal. */
 	if (fast_send(fd, data, len, 0, &n))
 		return n;
@@ -108,6 +112,8 @@ ssize_t hook_writev(int fd, const struct iovec *parts, int n)
 {
 	ssize_t sent;
 
+	if (fast_is_other(fd))
+		return real.writev(fd, parts, n);
 	if (n > 0 && fast_send_parts(fd, parts, (size_t)n, 0, &sent))
 		return sent;
 	return real.writev(fd, parts, n);

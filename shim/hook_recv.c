@@ -21,6 +21,8 @@ ssize_t hook_recv(int fd, void *data, size_t len, int flags)
 {
 	ssize_t n;
 
+	if (fast_is_other(fd))
+		return real.recv(fd, data, len, flags);
 	if (fast_receive(fd, data, len, flags, &n))
 		return n;
 	n = real.recv(fd, data, len, flags);
@@ -33,7 +35,7 @@ ssize_t hook___recv_chk(int fd, void *data, size_t len, size_t size, int flags)
 {
 	ssize_t n;
 
-	if (len > size) /* the end of the program */
+	if (fast_is_other(fd) || len > size) /* that is the end of the program */
 		return real.__recv_chk(fd, data, len, size, flags);
 	if (fast_receive(fd, data, len, flags, &n))
 		return n;
@@ -47,6 +49,8 @@ ssize_t hook_read(int fd, void *data, size_t len)
 {
 	ssize_t n;
 
+	if (fast_is_other(fd))
+		return real.read(fd, data, len);
 	if (fast_receive(fd, data, len, 0, &n))
 		return n;
 	n = real.read(fd, data, len);
@@ -59,7 +63,7 @@ ssize_t hook___read_chk(int fd, void *data, size_t len, size_t size)
 {
 	ssize_t n;
 
-	if (len > size)
+	if (fast_is_other(fd) || len > size)
 		return real.__read_chk(fd, data, len, size);
 	if (fast_receive(fd, data, len, 0, &n))
 		return n;
@@ -73,6 +77,8 @@ ssize_t hook_readv(int fd, const struct iovec *parts, int n)
 {
 	ssize_t got;
 
+	if (fast_is_other(fd))
+		return real.readv(fd, parts, n);
 	if (n > 0 && fast_find(fd) && fast_receive_parts(fd, parts, (size_t)n, 0, &got))
 		return got;
 	fast_give_up(fd);
