@@ -120,12 +120,20 @@ static bool waits(const struct mesh_socket *socket, int fd, int flags)
 	return !(flags & MSG_DONTWAIT) && !atomic_load(&socket->set) && is_blocking(fd);
 }
 
+/* Who has registered for edges of room takes a short count for a full socket: such it has to be. */
+static bool awaits_edge(const struct mesh_socket *socket)
+{
+	uint32_t events = atomic_load(&socket->events);
+
+	return atomic_load(&socket->set) && events & EPOLLET && events & SOCKETS_TO_WRITE;
+}
+
 /* A blocking send is over when all is sent. Returns what the kernel took of it. */
-static size_t send_rest(int fd, const char *data, size_t len, int flags)
+static size_t send_rest(const struct mesh_socket *socket, int fd, const char *data, size_t len, int flags)
 {
 	ssize_t n;
 
-	if (!len || (flags & MSG_DONTWAIT) || !is_blocking(fd))
+	if (!len || (((flags & MSG_DONTWAIT) || !is_blocking(fd)) && !awaits_edge(socket)))
 		return 0;
 	n = real.send(fd, data, len, flags);
 	return n > 0 ? (size_t)n : 0;
@@ -159,7 +167,7 @@ bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, s
 	if (here)
 		bridge_leave(&v.signals);
 	if (done && !error) {
-		done += send_rest(fd, (const char *)data + done, len - done, flags);
+		done += send_rest(socket, fd, (const char *)data + done, len - done, flags);
 		error = 0;
 	}
 	guard_leave(&v.guard, done ? 0 : error);

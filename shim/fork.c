@@ -87,6 +87,7 @@ static void prepare(void)
 
 static void parent(void)
 {
+	sockets_share_all(); /* those that other threads have made since, too */
 	atomic_fetch_sub(&forks, 1);
 	forking = false;
 	thread_restore_signals(&mask);

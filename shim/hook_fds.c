@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <sys/resource.h>
 
 #include "shim/bridge/bridge.h"
 #include "shim/fast.h"
@@ -135,7 +136,10 @@ static int take_up(int rc, int to, bool moved)
 /* What has that number is closed, if it is certain that dup2(2) will do it. */
 static void leave(int from, int to)
 {
-	if (from != to && sockets_know(to) && real.fcntl(from, F_GETFD) >= 0)
+	struct rlimit limit;
+
+	if (from != to && sockets_know(to) && real.fcntl(from, F_GETFD) >= 0 &&
+	    getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)to < limit.rlim_cur)
 		fast_close(to);
 }
 

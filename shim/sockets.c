@@ -65,6 +65,7 @@ uint64_t sockets_enter(int fd, bool late)
 	atomic_store(&table[fd].holds, false);
 	atomic_store(&table[fd].polling, 0);
 	atomic_store(&table[fd].receivers, 0);
+	atomic_store(&table[fd].told, false);
 	atomic_store(&table[fd].cookie, cookie);
 	return cookie;
 }

@@ -101,8 +101,9 @@ int door_remove(struct door_entry *entry, struct claim *claim)
 		claim_release(&entry->claim);
 	if (entry->ended)
 		DL_DELETE(door->ended, entry);
-	else if (fd < 0 && entry->key.index >= LATE)
+	if (entry->counted)
 		atomic_fetch_sub(&door->n_late, 1);
+	entry->counted = false;
 	door->n_ended -= entry->ended;
 	entry->ended = false;
 	while (*link != entry)
@@ -266,8 +267,10 @@ int door_expect(struct door *door, int family, const struct sockaddr *local,
 	}
 	if (!entry) {
 		entry = entry_add(door, &key);
-		if (entry && dial->late)
+		if (entry && dial->late) {
 			atomic_fetch_add(&door->n_late, 1);
+			entry->counted = true;
+		}
 	}
 	if (!entry) {
 		rules_unref(dial->rules);
@@ -323,7 +326,10 @@ static void come_in(struct door *door, const struct door_key *key, int fd)
 	/* The same address again: the parked one is gone for good, and a claim is for this one. */
 	if (entry && entry->watch.fd >= 0)
 		unpark(entry);
-	if (entry && (!entry->claimed || is_void(entry))) {
+	/* Its program has given that address up, so that anybody can have it by now. */
+	bool is_stranger = entry && entry->ended && door_is_from(fd, entry->claim.cookie) <= 0;
+
+	if (entry && (!entry->claimed || is_void(entry) || is_stranger)) {
 		door_remove(entry, NULL);
 		entry = NULL;
 	}

@@ -118,4 +118,8 @@ void door_end_early(struct door *door, struct door_entry *entry, struct downstre
 		    struct rules *rules);
 void door_forget_ended(struct timer *timer);
 
+/* Whether the other end of an accepted connection is the socket of that cookie, as the kernel says
+ * (sock_diag(7)): 1, 0, or -1: it cannot be asked. */
+int door_is_from(int fd, uint64_t cookie);
+
 #endif

@@ -18,6 +18,7 @@ struct door_entry {
 	struct door_key key;
 	struct door *door;
 	bool claimed;
+	bool counted; /* in n_late */
 	bool ended; /* its program has closed it; nothing is to come, unless there is a copy of its socket */
 	struct claim claim;  /* if claimed */
 	uint64_t claimed_at; /* ms */

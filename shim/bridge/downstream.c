@@ -23,9 +23,6 @@
 #define COPIES_MAX   256 /* at a time; there are no more for a while */
 #define COPY_LIFE_MS 60000
 
-/* With TCP_DEFER_ACCEPT of a second, the kernel has a connection accepted after one to three. */
-#define LATE_MS 10000
-
 void downstream_free(struct downstream *d)
 {
 	struct exchange *exchange = d->exchange;
@@ -315,7 +312,7 @@ static void passthrough(struct downstream *d)
 }
 
 /* Where the program's own end is. */
-static void note_source(struct downstream *d, const struct sockaddr *own)
+void downstream_note_source(struct downstream *d, const struct sockaddr *own)
 {
 	char text[INET6_ADDRSTRLEN];
 	struct in6_addr ip;
@@ -335,10 +332,10 @@ static void find_source(struct downstream *d)
 	socklen_t len = sizeof(peer);
 
 	if (real.getpeername(d->watch.fd, (struct sockaddr *)&peer, &len) == 0)
-		note_source(d, (const struct sockaddr *)&peer);
+		downstream_note_source(d, (const struct sockaddr *)&peer);
 }
 
-static struct downstream *downstream_new(struct downstreams *all, const struct claim *claim)
+struct downstream *downstream_new(struct downstreams *all, const struct claim *claim)
 {
 	struct downstream *d = calloc(1, sizeof(*d));
 
@@ -357,7 +354,7 @@ static struct downstream *downstream_new(struct downstreams *all, const struct c
 
 /* From here on the exchange has `down` and the claim's rules, on failure too. Returns 0, or -1: `d`
  * is the caller's to free. */
-static int start(struct downstream *d, struct io *down)
+int downstream_begin(struct downstream *d, struct io *down)
 {
 	struct exchange_target target = {
 	    .rules = d->claim.rules,
@@ -396,7 +393,7 @@ struct downstream *downstream_over(struct downstreams *all, struct io *io, const
 		rules_unref(claim->rules);
 		return NULL;
 	}
-	if (start(d, io) < 0) {
+	if (downstream_begin(d, io) < 0) {
 		free(d);
 		return NULL;
 	}
@@ -411,7 +408,7 @@ void downstream_drive(struct downstream *d, bool gone)
 }
 
 /* The stream of an accepted socket, which is watched from here on. NULL: closed. */
-static struct io *take_socket(struct downstream *d, int fd)
+struct io *downstream_take_socket(struct downstream *d, int fd)
 {
 	struct io *sock = sock_io(fd, false);
 	int one = 1, probe_s = 10;
@@ -440,7 +437,7 @@ void downstream_start(struct downstreams *all, int fd, const struct claim *claim
 	struct io *sock = NULL;
 
 	if (d)
-		sock = take_socket(d, fd);
+		sock = downstream_take_socket(d, fd);
 	else
 		real.close(fd);
 	if (!sock) {
@@ -451,82 +448,13 @@ void downstream_start(struct downstreams *all, int fd, const struct claim *claim
 	find_source(d);
 	struct io *port = claim->cookie ? port_io(sock) : NULL;
 	d->port = port != NULL;
-	if (start(d, port ?: sock) < 0) {
+	if (downstream_begin(d, port ?: sock) < 0) {
 		loop_unwatch(all->loop, &d->watch);
 		free(d);
 		return;
 	}
 	fast_lane_admit(d);
 	drive(d);
-}
-
-/* ---- connections that are accepted late -------------------------------------------------- */
-
-/* The kernel would have had it accepted by now: its program has reset it. */
-static void never_came(struct timer *timer)
-{
-	struct downstream *d = container_of(timer, struct downstream, life);
-
-	exchange_abandon(d->exchange);
-	downstream_free(d);
-}
-
-struct downstream *downstream_start_early(struct downstreams *all, struct door_entry *entry,
-					  const struct sockaddr *local, const struct claim *claim)
-{
-	struct downstream *d = downstream_new(all, claim);
-	struct io *port = d ? port_io(NULL) : NULL;
-
-	if (!port) {
-		rules_unref(claim->rules);
-		free(d);
-		return NULL;
-	}
-	note_source(d, local);
-	d->port = true;
-	if (start(d, port) < 0) {
-		free(d);
-		return NULL;
-	}
-	d->late = entry;
-	door_serve_early(all->door, entry, d);
-	d->life.fire = never_came;
-	timer_set(all->loop, &d->life, LATE_MS);
-	fast_lane_admit(d);
-	return d;
-}
-
-/* Its program is done with it, as most are that come at all. */
-static bool has_ended(const struct downstream *d, int fd)
-{
-	char byte;
-
-	return !d->homeless && exchange_is_idle(d->exchange) &&
-	       real.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-void downstream_attach(struct downstream *d, int fd)
-{
-	struct downstreams *all = d->all;
-	struct io *sock = NULL;
-
-	d->late = NULL;
-	timer_clear(all->loop, &d->life);
-	if (has_ended(d, fd))
-		real.close(fd);
-	else
-		sock = take_socket(d, fd);
-	if (!sock) {
-		exchange_abandon(d->exchange);
-		downstream_free(d);
-		return;
-	}
-	if (d->urgent)
-		sock_expect_urgent(sock);
-	port_attach(d->down, sock);
-	if (d->homeless)
-		loop_defer(all->loop, &d->again);
-	d->homeless = false;
 }
 
 /* ---- copies for mirrors ------------------------------------------------------------------ */

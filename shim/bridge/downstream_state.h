@@ -60,6 +60,21 @@ static inline struct connection *downstream_connection(struct upstream *upstream
 /* What it waits for is called off. An exchange that is under way was abandoned before. */
 void downstream_free(struct downstream *downstream);
 
+/* downstream.c, for downstream_late.c: its parts. NULL, or -1: no memory; what it had of the claim is given back by
+ * the caller of the first, and by the second itself. */
+struct downstream *downstream_new(struct downstreams *all, const struct claim *claim);
+int downstream_begin(struct downstream *downstream, struct io *down);
+
+/* The stream of an accepted socket, which is watched from here on. NULL: closed. */
+struct io *downstream_take_socket(struct downstream *downstream, int fd);
+
+/* Where its program's own end is. */
+void downstream_note_source(struct downstream *downstream, const struct sockaddr *own);
+
+/* fast_lane.c: the program's socket, for the calling thread. -1: it cannot be had. On the bridge's thread it is to
+ * be closed. */
+int fast_lane_borrow_own(const struct downstream *downstream);
+
 /* fast_lane.c: have the bridge's thread drive it, as soon as it can. */
 void fast_lane_leave(struct downstream *downstream);
 

@@ -65,8 +65,7 @@ static void set_fast(struct downstream *d, bool fast)
 		timer_set(all->loop, &all->look, FAST_LOOK_MS);
 }
 
-/* The program's socket, for the calling thread. -1: it cannot be had. */
-static int borrow_own(const struct downstream *d)
+int fast_lane_borrow_own(const struct downstream *d)
 {
 	if (!thread_is_ours)
 		return d->claim.number;
@@ -83,7 +82,7 @@ static int borrow_own(const struct downstream *d)
  * byte, which is not part of the stream. Otherwise it takes about a second. */
 static void summon(struct downstream *d)
 {
-	int own = borrow_own(d);
+	int own = fast_lane_borrow_own(d);
 
 	d->queued = d->homeless = true;
 	if (own < 0)

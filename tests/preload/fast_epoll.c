@@ -22,6 +22,8 @@ static const struct named_manner {
     {"edge", {IN | ET, IN | OUT | ET, .eager = true, .room = 4096}},
     {"edge-short", {IN | ET, IN | OUT | ET, .eager = true, .short_read = true, .room = 65536}},
     {"edge-both", {IN | OUT | ET, IN | OUT | ET, .eager = true, .room = 4096}},
+    {"edge-both-count", {IN | OUT | ET, IN | OUT | ET, .eager = true, .short_send = true, .room = 4096}},
+    {"edge-count", {IN | ET, IN | OUT | ET, .eager = true, .short_send = true, .room = 4096}},
     {"edge-all",
      {IN | OUT | EPOLLRDHUP | EPOLLPRI | ET, IN | OUT | EPOLLRDHUP | EPOLLPRI | ET, .eager = true,
       .room = 4096}},
@@ -442,6 +444,18 @@ static void busy(void)
 	printf("%" PRIu64 "\n", worst);
 }
 
+/* Who takes a short count for a socket that is full hears when there is room again. */
+static void short_counts(void)
+{
+	struct conn *c = conn_open(host, port, epoll_create1(0), manner_named(args[0]));
+
+	conn_warm(c);
+	for (int i = 0; i < 3; i++) {
+		conn_trip(c, "/slow/x", sizeof(blob));
+		conn_trip(c, "/echo/afterwards", 0);
+	}
+}
+
 /* Who waits for EPOLLOUT before it sends hears it, whatever its upstream connection does by now.
  * ARG: what becomes of that: "taken" by another, or "ended". */
 static void room(void)
@@ -485,7 +499,7 @@ int main(int argc, char **argv)
 	static const struct guest_mode modes[] = {
 	    {"manner", manner}, {"before", before}, {"late", late},   {"nothing", nothing},
 	    {"data", data},	{"bodies", bodies}, {"mixed", mixed}, {"crowd", crowd},
-	    {"idle", idle},	{"busy", busy},	    {"room", room},
+	    {"idle", idle},	{"busy", busy},	    {"room", room},   {"short-counts", short_counts},
 	};
 
 	if (argc < 4)

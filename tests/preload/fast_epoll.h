@@ -23,6 +23,7 @@ struct manner {
 	uint32_t idle,
 	    out; /* what it is registered for, when there is nothing to send and when there is */
 	bool short_read; /* edges: a read that fills less than its buffer is the last one */
+	bool short_send; /* likewise, a count that is short is the last one for now */
 	bool eager;	 /* sends before it waits for EPOLLOUT */
 	bool any_way;	 /* by all kinds of system calls, hooked or not */
 	size_t room;	 /* of one call */
@@ -46,7 +47,7 @@ struct conn {
 	char wanted[128];
 };
 
-static char blob[2 << 20];	       /* the pattern */
+static char blob[12 << 20];	       /* the pattern; more than sockets hold */
 static __thread unsigned long returns; /* of epoll_wait(2) */
 static __thread unsigned batches;
 
@@ -175,6 +176,8 @@ static inline void conn_send(struct conn *c)
 		if (n <= 0)
 			die("sending %zu bytes by way %d: %zd", len, way, n);
 		c->out_at += (size_t)n;
+		if (c->manner->short_send && (size_t)n < len)
+			return;
 	}
 }
 

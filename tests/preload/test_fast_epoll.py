@@ -182,6 +182,12 @@ def room(t, what):
     both(t, 'room', what, script=brief('notify') if what == 'ended' else patient, plain=False)
 
 
+@harness.test(timeout=60, cases=['edge-both-count', 'edge-count'])
+def counts(t, manner):
+    """Who takes a short count for a socket that is full hears when there is room again."""
+    both(t, 'short-counts', manner)
+
+
 @harness.test(timeout=60, long=True)
 def room_ended(t):
     room(t, 'ended')

@@ -10,8 +10,7 @@
 #include "rules/rules.h"
 #include "shim/bridge/door.h"
 #include "shim/libc.h"
-
-enum { COOKIE = 77 };
+#include "shim/sockets.h"
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
 static struct loop loop;
@@ -20,6 +19,7 @@ static uint16_t port;
 static struct rules *rules;
 static struct downstream *const somebody = (struct downstream *)&door; /* whom nobody looks at */
 
+static uint64_t cookie = 77; /* of the program's socket */
 static unsigned admitted;
 static struct claim last; /* that was admitted */
 
@@ -90,25 +90,25 @@ static void expect(uint16_t local, const char *name)
 				  .name = name,
 				  .port = 80,
 				  .late = true,
-				  .cookie = COOKIE,
+				  .cookie = cookie,
 				  .dialled = (struct sockaddr *)&to,
 				  .dialled_len = sizeof(to)};
 
 	ck_assert_int_eq(door_expect(&door, AF_INET, (struct sockaddr *)&from, &dial), 0);
 }
 
-static struct door_entry *take(uint16_t local, uint64_t cookie, struct claim *claim)
+static struct door_entry *take(uint16_t local, uint64_t wanted, struct claim *claim)
 {
 	struct sockaddr_in from = own(local);
 
-	return door_take_early(&door, AF_INET, (struct sockaddr *)&from, cookie, claim);
+	return door_take_early(&door, AF_INET, (struct sockaddr *)&from, wanted, claim);
 }
 
 /* As downstream.c does: what the claim held is given back by who serves it. */
 static struct door_entry *serve(uint16_t local)
 {
 	struct claim claim;
-	struct door_entry *entry = take(local, COOKIE, &claim);
+	struct door_entry *entry = take(local, cookie, &claim);
 
 	ck_assert_ptr_nonnull(entry);
 	ck_assert_ptr_eq(claim.rules, rules);
@@ -135,9 +135,9 @@ START_TEST(who_serves_it_comes_with_the_socket)
 
 	expect(local, "a.example");
 	ck_assert_uint_eq(door.n_late, 1);
-	ck_assert_ptr_null(take(local, COOKIE + 1, &claim));
+	ck_assert_ptr_null(take(local, cookie + 1, &claim));
 	serve(local);
-	ck_assert_ptr_null(take(local, COOKIE, &claim));
+	ck_assert_ptr_null(take(local, cookie, &claim));
 	come(fd);
 	ck_assert_ptr_eq(last.early, somebody);
 	ck_assert_ptr_null(last.rules);
@@ -154,7 +154,7 @@ START_TEST(what_has_come_is_not_early)
 	expect(local, "a.example");
 	come(fd);
 	ck_assert_ptr_null(last.early);
-	ck_assert_ptr_null(take(local, COOKIE, &claim));
+	ck_assert_ptr_null(take(local, cookie, &claim));
 }
 END_TEST
 
@@ -163,6 +163,7 @@ START_TEST(a_copy_goes_on_where_it_would_have_gone)
 	uint16_t local;
 	int fd = loopback_connect(port, &local);
 
+	cookie = socket_cookie(fd);
 	expect(local, "a.example");
 	door_end_early(&door, serve(local), somebody, rules);
 	ck_assert_uint_eq(door.n_late, 0);
@@ -172,6 +173,60 @@ START_TEST(a_copy_goes_on_where_it_would_have_gone)
 	ck_assert_str_eq(last.name, "a.example");
 	ck_assert_uint_eq(door.n_ended, 0);
 	ck_assert_uint_eq(door.n_late, 0);
+}
+END_TEST
+
+/* A connection that nobody claims, of a byte, from that port of ours. */
+static int stray(uint16_t *local)
+{
+	struct sockaddr_in from = own(*local), to = own(port);
+	socklen_t len = sizeof(from);
+	unsigned before = door.n_parked;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&from, &len), 0);
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	*local = ntohs(from.sin_port);
+	for (int i = 0; i < 100 && door.n_parked == before; i++)
+		loop_turn(&loop, 10);
+	return fd;
+}
+
+static void reset(int fd)
+{
+	const struct linger linger = {.l_onoff = 1};
+
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	close(fd);
+}
+
+START_TEST(an_ended_one_is_nobody_elses)
+{
+	uint16_t local;
+	int fd = loopback_connect(port, &local);
+
+	cookie = socket_cookie(fd);
+	expect(local, "a.example");
+	door_end_early(&door, serve(local), somebody, rules);
+	reset(fd);
+	fd = stray(&local);
+	ck_assert_uint_eq(door.n_parked, 1);
+	ck_assert_uint_eq(admitted, 0);
+	ck_assert_uint_eq(door.n_ended, 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(strangers_are_not_counted)
+{
+	uint16_t local = 0;
+
+	for (int i = 0; i < 3; i++)
+		reset(stray(&local));
+	ck_assert_uint_eq(door.n_late, 0);
+	ck_assert(door_has_room(&door));
 }
 END_TEST
 
@@ -240,6 +295,8 @@ Suite *door_early_suite(void)
 	tcase_add_test(all, who_serves_it_comes_with_the_socket);
 	tcase_add_test(all, what_has_come_is_not_early);
 	tcase_add_test(all, a_copy_goes_on_where_it_would_have_gone);
+	tcase_add_test(all, an_ended_one_is_nobody_elses);
+	tcase_add_test(all, strangers_are_not_counted);
 	tcase_add_test(all, an_ended_one_gives_its_address_away);
 	tcase_add_test(all, what_is_kept_of_the_ended_is_bounded);
 	tcase_add_test(all, a_forgotten_one_is_a_stranger);
