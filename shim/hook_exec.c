@@ -11,6 +11,7 @@
 #include <alloca.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 
 #include "shim/follow.h"
@@ -163,3 +164,21 @@ int hook_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actio
 	return real.posix_spawnp(pid, file, actions, attr, argv, FOLLOWED(env));
 }
 EXPORT(posix_spawnp)
+
+/* ---- shells ------------------------------------------------------------------------------ */
+
+FILE *hook_popen(const char *command, const char *type)
+{
+	BOUND(popen);
+	sockets_share_all();
+	return real.popen(command, type);
+}
+EXPORT(popen)
+
+int hook_system(const char *command)
+{
+	BOUND(system);
+	sockets_share_all();
+	return real.system(command);
+}
+EXPORT(system)

@@ -47,7 +47,7 @@ struct conn {
 	char wanted[128];
 };
 
-static char blob[12 << 20];	       /* the pattern; more than sockets hold */
+static char blob[8 << 20];	       /* the pattern; more than sockets hold */
 static __thread unsigned long returns; /* of epoll_wait(2) */
 static __thread unsigned batches;
 

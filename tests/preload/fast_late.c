@@ -240,6 +240,28 @@ static void inherited(void)
 	}
 }
 
+/* A shell has the last word, and nobody waits for an answer. */
+static void shells(void)
+{
+	for (int i = 0; i < 80; i++) {
+		struct link *link = fresh();
+		char command[200];
+
+		trip(link, "/echo/first");
+		snprintf(command, sizeof(command),
+			 "read go; printf 'GET /echo/shell HTTP/1.1\\r\\nHost: webserver\\r\\n\\r\\n' >&%d", link->fd);
+		FILE *shell = popen(command, "w");
+
+		if (!shell)
+			die("popen");
+		done(link);
+		fputs("go\n", shell);
+		if (pclose(shell) != 0)
+			die("the shell failed");
+	}
+	poll(NULL, 0, 500);
+}
+
 /* How often threads other than this one have gone to sleep. */
 static long wakes(void)
 {
@@ -311,7 +333,7 @@ int main(int argc, char **argv)
 	static const struct guest_mode modes[] = {
 	    {"ways", all_ways}, {"idle", idle},	    {"last", last},
 	    {"leaves", leaves}, {"copies", copies}, {"inherited", inherited},
-	    {"quiet", quiet},	{"crowd", crowd},
+	    {"quiet", quiet},	{"crowd", crowd},   {"shells", shells},
 	};
 
 	if (argc < 4)

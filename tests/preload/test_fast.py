@@ -135,6 +135,20 @@ def late(t, mode):
     guest(t, mode, program='fast_late')
 
 
+@harness.test(timeout=60)
+def late_shells(t):
+    """What a shell sends over a connection that its parent has closed, arrives."""
+    paths = []
+
+    def script(stream):
+        while asked := request(stream):
+            method, path, body = asked
+            paths.append(path)
+            stream.send(answer(b'%s %s 0 00000001\n' % (method.encode(), path.encode())))
+    guest(t, 'shells', program='fast_late', script=script)
+    t.equal(paths.count('/echo/shell'), 80, 'requests of shells')
+
+
 # Requests one after the other over one connection that may wait as long as it likes, each "METHOD:PATH". Of
 # each the status and the body, or what went wrong; then a new connection is made.
 CLIENT = '''
