@@ -504,13 +504,14 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Where it waits for its next use. */
+/* Where it waits for its next use. One that has had no answer yet may still get session tickets, which must not
+ * wake a program that waits for its first. */
 static struct connection **list_for(struct lane *lane, struct connection *connection)
 {
 	struct twins *twins = lane->host->cluster->all->twins;
 
 	if (!connection->twin.all &&
-	    (!lane->wanted || !twins || !connection->sock ||
+	    (!lane->wanted || !twins || !connection->served || !connection->sock ||
 	     !sock_tells_acked(connection->sock) || /* no TCP: see sock_wake_readers() */
 	     twin_send(twins, &connection->twin, sock_fd(connection->sock)) < 0))
 		return &lane->idle;
