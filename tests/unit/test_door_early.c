@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <check.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +9,7 @@
 #include "loopback.h"
 #include "rules/diag.h"
 #include "rules/rules.h"
-#include "shim/bridge/door.h"
+#include "shim/bridge/door_state.h"
 #include "shim/libc.h"
 #include "shim/sockets.h"
 
@@ -117,6 +118,17 @@ static struct door_entry *serve(uint16_t local)
 	return entry;
 }
 
+/* A connection whose program has closed it, but has another descriptor of it. */
+static int ended(uint16_t *local)
+{
+	int fd = loopback_connect(port, local);
+
+	cookie = socket_cookie(fd);
+	expect(*local, "a.example");
+	door_end_early(&door, serve(*local), somebody, rules);
+	return fd;
+}
+
 static void come(int fd)
 {
 	unsigned before = admitted;
@@ -161,11 +173,8 @@ END_TEST
 START_TEST(a_copy_goes_on_where_it_would_have_gone)
 {
 	uint16_t local;
-	int fd = loopback_connect(port, &local);
+	int fd = ended(&local);
 
-	cookie = socket_cookie(fd);
-	expect(local, "a.example");
-	door_end_early(&door, serve(local), somebody, rules);
 	ck_assert_uint_eq(door.n_late, 0);
 	come(fd);
 	ck_assert_ptr_null(last.early);
@@ -176,12 +185,22 @@ START_TEST(a_copy_goes_on_where_it_would_have_gone)
 }
 END_TEST
 
+/* There is one that is parked, and was not reset. */
+static bool is_parked(void)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	return door.parked &&
+	       getsockopt(door.parked->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state == TCP_ESTABLISHED;
+}
+
 /* A connection that nobody claims, of a byte, from that port of ours. */
 static int stray(uint16_t *local)
 {
 	struct sockaddr_in from = own(*local), to = own(port);
 	socklen_t len = sizeof(from);
-	unsigned before = door.n_parked;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
@@ -189,8 +208,8 @@ static int stray(uint16_t *local)
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&from, &len), 0);
 	ck_assert_int_eq(write(fd, "x", 1), 1);
 	*local = ntohs(from.sin_port);
-	for (int i = 0; i < 100 && door.n_parked == before; i++)
-		loop_turn(&loop, 10);
+	while (!admitted && !is_parked())
+		loop_turn(&loop, -1);
 	return fd;
 }
 
@@ -205,11 +224,8 @@ static void reset(int fd)
 START_TEST(an_ended_one_is_nobody_elses)
 {
 	uint16_t local;
-	int fd = loopback_connect(port, &local);
+	int fd = ended(&local);
 
-	cookie = socket_cookie(fd);
-	expect(local, "a.example");
-	door_end_early(&door, serve(local), somebody, rules);
 	reset(fd);
 	fd = stray(&local);
 	ck_assert_uint_eq(door.n_parked, 1);
