@@ -18,7 +18,7 @@
 #include "shim/hook.h"
 #include "shim/sockets.h"
 
-/* The environment to pass on, in the frame of the function that uses this. */
+/* The environment to pass on, in the frame of the function that uses this; descriptors are passed on with it. */
 #define FOLLOWED(env)                                                                              \
 	({                                                                                         \
 		char *const *given = (env);                                                        \

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <sys/uio.h>
 
 #include "tests/preload/guest.h"
@@ -52,6 +53,14 @@ static inline long bare(long number, long a, long b, long c, long d, long e, lon
 		return -1;
 	}
 	return result;
+}
+
+static inline long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* How many bytes the kernel has carried for the program. (<linux/tcp.h> has tcpi_bytes_sent, but

@@ -65,14 +65,6 @@ static inline void pause_ms(long ms)
 		;
 }
 
-static inline long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static inline void control(const struct conn *c, int op, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = (void *)c};

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program whose connections are young when they take the fast lane, so that the bridge has not been
- * given them yet: fast_late MODE HOST PORT. Each mode says nothing and ends with 0 where all is as it is
+ * given them yet: fast_late MODE HOST PORT [HOW]. Each mode says nothing and ends with 0 where all is as it is
  * without the library.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "tests/preload/fast.h"
 
-static const char *host, *port;
+static const char *host, *port, *how;
 
 static struct link *fresh(void)
 {
@@ -80,13 +79,13 @@ static void idle(void)
 	}
 }
 
-static void ends(const struct link *link, const char *how)
+static void ends(const struct link *link, const char *what)
 {
 	char byte;
 	ssize_t n = recv(link->fd, &byte, 1, 0);
 
 	if (n != 0)
-		die("%s ends with %zd", how, n);
+		die("%s ends with %zd", what, n);
 }
 
 /* The other side ends it, in order. */
@@ -262,6 +261,32 @@ static void shells(void)
 	poll(NULL, 0, 500);
 }
 
+/* "close" or "bare": a connection is reset by a way that hooks see, or none does. Says where it was from and to. */
+static void strangers(void)
+{
+	const struct linger drop = {.l_onoff = 1};
+	/* A port of its own: what connect(2) picks may be that of other connections, too. */
+	struct sockaddr_in own = {.sin_family = AF_INET}, door;
+	socklen_t len = sizeof(own), door_len = sizeof(door);
+	const struct addrinfo *to = resolve(host, port);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(fd, (struct sockaddr *)&own, sizeof(own)) < 0 || connect(fd, to->ai_addr, to->ai_addrlen) < 0)
+		die("connect");
+	trip(link_over(fd, BY_RECV, 4096), "/echo/first");
+	if (getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
+	    bare(SYS_getpeername, fd, (long)&door, (long)&door_len, 0, 0, 0) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop)) < 0)
+		die("its addresses");
+	if (strcmp(how, "close") == 0)
+		close(fd);
+	else
+		bare(SYS_close, fd, 0, 0, 0, 0, 0);
+	printf("%d %d\n", ntohs(own.sin_port), ntohs(door.sin_port));
+	fflush(stdout);
+	getchar();
+}
+
 /* How often threads other than this one have gone to sleep. */
 static long wakes(void)
 {
@@ -282,14 +307,6 @@ static long wakes(void)
 	}
 	closedir(tasks);
 	return sum;
-}
-
-static long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* A connection for each request: nobody is woken to be told of either end. What is, goes by the clock. */
@@ -334,12 +351,14 @@ int main(int argc, char **argv)
 	    {"ways", all_ways}, {"idle", idle},	    {"last", last},
 	    {"leaves", leaves}, {"copies", copies}, {"inherited", inherited},
 	    {"quiet", quiet},	{"crowd", crowd},   {"shells", shells},
+	    {"strangers", strangers},
 	};
 
 	if (argc < 4)
-		die("usage: fast_late MODE HOST PORT");
+		die("usage: fast_late MODE HOST PORT [HOW]");
 	host = argv[2];
 	port = argv[3];
+	how = argv[4] ? argv[4] : "";
 	alarm(120);
 	warm();
 	run_mode(modes, sizeof(modes) / sizeof(modes[0]), argv[1]);

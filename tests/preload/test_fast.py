@@ -3,6 +3,8 @@
 
 import pathlib
 import re
+import socket
+import subprocess
 import time
 import zlib
 
@@ -46,10 +48,12 @@ def answer(body, extra=''):
     return f'HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{extra}\r\n'.encode() + body
 
 
-def echo(stream):
-    """What fast.h says."""
+def echo(stream, paths=None):
+    """What fast.h says. `paths` gets those that were asked for."""
     while asked := request(stream):
         method, path, body = asked
+        if paths is not None:
+            paths.append(path)
         _, what, arg = path.split('/', 2)
         if what in ('size', 'chunked'):
             size = int(arg)
@@ -139,14 +143,30 @@ def late(t, mode):
 def late_shells(t):
     """What a shell sends over a connection that its parent has closed, arrives."""
     paths = []
-
-    def script(stream):
-        while asked := request(stream):
-            method, path, body = asked
-            paths.append(path)
-            stream.send(answer(b'%s %s 0 00000001\n' % (method.encode(), path.encode())))
-    guest(t, 'shells', program='fast_late', script=script)
+    guest(t, 'shells', program='fast_late', script=lambda stream: echo(stream, paths))
     t.equal(paths.count('/echo/shell'), 80, 'requests of shells')
+
+
+@harness.test(timeout=30, cases=['close', 'bare'])
+def late_strangers(t, how):
+    """The address of a connection that was reset is anybody's: who has it next is not the program."""
+    paths = []
+    server, rules = origin_and_rules(t, lambda stream: echo(stream, paths))
+    program = t.start([t.guest('fast_late'), 'strangers', 'webserver', '80', how], rules=rules, env=FAST,
+                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    own, door = map(int, program.stdout.readline().split())
+    with socket.socket() as stranger:
+        stranger.settimeout(10)
+        stranger.bind(('127.0.0.1', own))
+        stranger.connect(('127.0.0.1', door))
+        try:
+            stranger.sendall(b'GET /echo/stolen HTTP/1.1\r\nHost: webserver\r\n\r\n')
+            said = stranger.recv(100)
+        except ConnectionError:
+            said = b''
+    program.communicate('\n')
+    t.equal(said, b'', 'what a stranger was told')
+    t.check('/echo/stolen' not in paths, 'a stranger was served')
 
 
 # Requests one after the other over one connection that may wait as long as it likes, each "METHOD:PATH". Of
