@@ -28,6 +28,7 @@ struct chunk {
 	/* What is under the number, as long as it is ours: of the filesystem and in it. */
 	_Atomic(dev_t) devices[CHUNK_BITS];
 	_Atomic(ino_t) inodes[CHUNK_BITS];
+	atomic_uint uses[CHUNK_BITS];
 };
 
 static _Atomic(struct chunk *) chunks[CHUNKS];
@@ -65,6 +66,7 @@ static int enter(int fd)
 	}
 	atomic_store(&chunk->devices[fd % CHUNK_BITS], st.st_dev);
 	atomic_store(&chunk->inodes[fd % CHUNK_BITS], st.st_ino);
+	atomic_fetch_add(&chunk->uses[fd % CHUNK_BITS], 1);
 	atomic_fetch_or(&chunk->words[fd % CHUNK_BITS / WORD_BITS], bit_of(fd));
 	if (fd > atomic_load(&highest))
 		atomic_store(&highest, fd);
@@ -103,6 +105,13 @@ bool fds_is_ours(int fd)
 				     memory_order_relaxed) &
 		bit_of(fd)) &&
 	       is_intact(chunk, fd);
+}
+
+unsigned fds_uses(int fd)
+{
+	struct chunk *chunk = chunk_of(fd);
+
+	return chunk ? atomic_load(&chunk->uses[fd % CHUNK_BITS]) : 0;
 }
 
 int fds_next(int fd)

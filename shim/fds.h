@@ -29,6 +29,10 @@ void fds_close(int fd);
  * all alike). */
 bool fds_is_ours(int fd);
 
+/* How often the number has been given to one of ours: who has one that the program closed by such a way learns
+ * that another has it now. Async-signal-safe. */
+unsigned fds_uses(int fd);
+
 /* The lowest of our numbers that is >= fd, or -1. Async-signal-safe. For close_range(2). */
 int fds_next(int fd);
 

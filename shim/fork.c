@@ -21,6 +21,7 @@
 #include "shim/process.h"
 #include "shim/registry.h"
 #include "shim/sockets.h"
+#include "shim/signals.h"
 #include "shim/thread.h"
 
 static atomic_int holders;    /* threads inside fork_hold() */
@@ -75,7 +76,7 @@ static void prepare(void)
 	int64_t end = now_ms() + FORK_PATIENCE_MS;
 	int saved = errno;
 
-	thread_block_signals(&mask);
+	signals_keep_off(&mask);
 	forking = true;
 	atomic_store(&until, end);
 	atomic_fetch_add(&forks, 1);
@@ -90,7 +91,7 @@ static void parent(void)
 	sockets_share_all(); /* those that other threads have made since, too */
 	atomic_fetch_sub(&forks, 1);
 	forking = false;
-	thread_restore_signals(&mask);
+	signals_let_in(&mask);
 }
 
 /* The child owns what is left, which is nothing: a vfork child of its own is then told from it. */
@@ -98,6 +99,7 @@ static void drop_state(void)
 {
 	atomic_store(&forks, 0);
 	atomic_store(&holders, depth ? 1 : 0);
+	signals_fork_child();
 	memory_fork_child();
 	registry_fork_child();
 	learned_fork_child();
@@ -112,7 +114,7 @@ static void child(void)
 	if (process_check() != PROCESS_OWNER)
 		drop_state();
 	forking = false;
-	thread_restore_signals(&mask);
+	signals_let_in(&mask);
 }
 
 void fork_watch(void)
@@ -130,7 +132,7 @@ enum process fork_recover(void)
 
 	if (process != PROCESS_FORKED)
 		return process;
-	thread_block_signals(&before);
+	signals_keep_off(&before);
 	int me = getpid();
 
 	if (atomic_exchange(&recovering, me) != me)
@@ -138,7 +140,7 @@ enum process fork_recover(void)
 	else
 		while (process_check() == PROCESS_FORKED)
 			sched_yield();
-	thread_restore_signals(&before);
+	signals_let_in(&before);
 	errno = saved;
 	return process_check();
 }

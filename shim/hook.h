@@ -34,6 +34,13 @@
 	extern __typeof__(name) name                                                               \
 	    __attribute__((alias("hook_" #name), visibility("default")));
 
+/* First in hooks whose calls have no system call of their own: a program may call them before our constructor ran. */
+#define BOUND(name)                                                                                \
+	do {                                                                                       \
+		if (!real.name)                                                                    \
+			libc_bind();                                                               \
+	} while (0)
+
 /* Whether there are rules to follow for this thread. On the shim's own threads there are none. */
 static inline bool hook_awake(void)
 {

@@ -27,13 +27,6 @@
 		(char *const *)(size ? follow_fill(given, alloca(size), size) : given);            \
 	})
 
-/* These have no system call of their own, and a program may call them before our constructor ran. */
-#define BOUND(name)                                                                                \
-	do {                                                                                       \
-		if (!real.name)                                                                    \
-			libc_bind();                                                               \
-	} while (0)
-
 int hook_execve(const char *path, char *const argv[], char *const env[])
 {
 	return real.execve(path, argv, FOLLOWED(env));

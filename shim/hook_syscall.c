@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "shim/hook.h"
+#include "shim/signals.h"
 
 __attribute__((no_sanitize("address", "undefined", "thread"))) long hook_syscall(long number, ...)
 {
@@ -63,6 +64,10 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) long hook_syscall
 	case SYS_recvmmsg:
 		return hook_recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d,
 				     (struct timespec *)e);
+	case SYS_rt_sigaction: /* the kernel's structure begins with the handler, too */
+		if (hook_may_read((const void *)b))
+			signals_note_handler((int)a, *(void (*const *)(int))b);
+		return real.syscall(number, a, b, c, d, e, f);
 	case SYS_execve:
 		return hook_execve((const char *)a, (char *const *)b, (char *const *)c);
 	case SYS_execveat:

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "shim/address.h"
+#include "shim/signals.h"
 #include "shim/thread.h"
 
 struct entry {
@@ -92,12 +93,12 @@ int learned_note(const char *name, const struct sockaddr *addr, socklen_t len)
 		return -1;
 	if (!address_split(addr, len, &ip, &port) || address_is_local(&ip))
 		return 0;
-	thread_block_signals(&signals);
+	signals_keep_off(&signals);
 	pthread_mutex_lock(&lock);
 	int result = note(name, &ip);
 
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&signals);
+	signals_let_in(&signals);
 	errno = saved;
 	return result;
 }
@@ -121,7 +122,7 @@ bool learned_next(const struct in6_addr *ip, uint64_t *before, char name[LEARNED
 
 	if (!atomic_load(&table))
 		return false;
-	thread_block_signals(&signals);
+	signals_keep_off(&signals);
 	pthread_mutex_lock(&lock);
 	const struct entry *entry = newest(place_of(ip), ip, *before);
 
@@ -130,7 +131,7 @@ bool learned_next(const struct in6_addr *ip, uint64_t *before, char name[LEARNED
 		strcpy(name, entry->name);
 	}
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&signals);
+	signals_let_in(&signals);
 	errno = saved;
 	return entry != NULL;
 }

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -35,6 +36,11 @@ ssize_t __recv_chk(int fd, void *data, size_t len, size_t size, int flags);
 
 /* Of fcntl(2) with large files, which are all files here; declared for those that are made for them. */
 int fcntl64(int fd, int command, ...);
+
+/* Other names of sigaction(2) and signal(3), not all of which every standard has. */
+int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
+__sighandler_t bsd_signal(int number, __sighandler_t handler);
+__sighandler_t sigset(int number, __sighandler_t handler);
 
 /* And of poll(2) and ppoll(2). */
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);

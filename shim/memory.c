@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <utlist.h>
 
+#include "shim/signals.h"
 #include "shim/thread.h"
 
 enum {
@@ -256,30 +257,25 @@ static void *take_large(size_t size)
 /* ---- the interface ----------------------------------------------------------------------- */
 
 /* A handler that came while the lock is held could want it, too. */
-static bool enter(sigset_t *old)
+static void enter(sigset_t *old)
 {
-	bool block = !thread_has_no_signals();
-
-	if (block)
-		thread_block_signals(old);
+	signals_keep_off(old);
 	pthread_mutex_lock(&lock);
-	return block;
 }
 
-static void leave(bool blocked, const sigset_t *old)
+static void leave(const sigset_t *old)
 {
 	pthread_mutex_unlock(&lock);
-	if (blocked)
-		thread_restore_signals(old);
+	signals_let_in(old);
 }
 
 void *memory_take(size_t size)
 {
 	sigset_t old;
-	bool blocked = enter(&old);
+	enter(&old);
 	void *memory = size <= MEMORY_LARGE ? take_block(size) : take_large(size);
 
-	leave(blocked, &old);
+	leave(&old);
 	if (!memory)
 		errno = ENOMEM;
 	return memory;
@@ -293,13 +289,12 @@ void memory_give(void *memory)
 
 	if (!memory || span->generation != generation)
 		return;
-	bool blocked = enter(&old);
-
+	enter(&old);
 	if (span->size > MEMORY_LARGE)
 		span_unmap(span);
 	else
 		give_block(span, memory);
-	leave(blocked, &old);
+	leave(&old);
 	errno = saved;
 }
 

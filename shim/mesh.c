@@ -28,6 +28,7 @@
 #include "shim/log.h"
 #include "shim/process.h"
 #include "shim/registry.h"
+#include "shim/signals.h"
 #include "shim/thread.h"
 
 #define LOOK_MS 1000 /* between two looks at the files */
@@ -361,7 +362,7 @@ struct rules *mesh_rules(void)
 	if (may_load && libconfig_open(&unusable) == 0)
 		unusable.text[0] = '\0';
 
-	thread_block_signals(&signals);
+	signals_keep_off(&signals);
 	pthread_mutex_lock(&lock);
 	if (may_load) {
 		loading = true;
@@ -373,7 +374,7 @@ struct rules *mesh_rules(void)
 	struct rules *rules = in_force ? rules_ref(in_force) : NULL;
 
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&signals);
+	signals_let_in(&signals);
 	errno = saved;
 	return rules;
 }

@@ -37,6 +37,7 @@ static unsigned name_hash(const void *name, size_t len)
 #include "shim/address.h"
 #include "shim/dns_message.h"
 #include "shim/learned.h"
+#include "shim/signals.h"
 #include "shim/thread.h"
 
 #define SLOT_SPLIT 32768u /* first slot for names under wildcards */
@@ -195,7 +196,7 @@ int registry_update(const struct rules *rules)
 	bool addresses = false;
 	sigset_t signals;
 
-	thread_block_signals(&signals);
+	signals_keep_off(&signals);
 	pthread_mutex_lock(&lock);
 	for (size_t i = 0; i < rules_n_hosts(rules); i++) {
 		const struct rules_host *host = rules_host_at(rules, i);
@@ -207,7 +208,7 @@ int registry_update(const struct rules *rules)
 			result = -1;
 	}
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&signals);
+	signals_let_in(&signals);
 	atomic_store(&real_addresses, addresses);
 	errno = saved;
 	return result;
@@ -247,13 +248,13 @@ bool registry_lookup(const struct rules *rules, const char *name, struct in_addr
 	if (*has4 || *has6)
 		return true;
 
-	thread_block_signals(&signals);
+	signals_keep_off(&signals);
 	pthread_mutex_lock(&lock);
 	/* However an exact host is spelt (rules.h, rules_find_host()), its address is one. */
 	unsigned slot = take_slot(host->wildcard ? canonical : host->name, host->wildcard);
 
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&signals);
+	signals_let_in(&signals);
 	errno = saved;
 	if (!slot)
 		return false;
@@ -287,14 +288,14 @@ static bool reverse_synthetic(const struct in6_addr *ip, char name[REGISTRY_NAME
 	unsigned slot = slot_of(ip);
 	sigset_t signals;
 
-	thread_block_signals(&signals);
+	signals_keep_off(&signals);
 	pthread_mutex_lock(&lock);
 	const struct entry *entry = slot ? by_slot[slot] : NULL;
 
 	if (entry)
 		memcpy(name, entry->name, strlen(entry->name) + 1);
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&signals);
+	signals_let_in(&signals);
 	return entry != NULL;
 }
 

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -19,7 +20,6 @@
 #define STACK_SIZE_MAX (64 * 1024 * 1024)
 
 _Thread_local bool thread_is_ours;
-static _Thread_local int sections; /* of this thread, without signals */
 
 void thread_enter(void)
 {
@@ -54,38 +54,19 @@ int thread_own_descriptors(int keep, int also)
 	return -1;
 }
 
-void thread_block_signals(sigset_t *old)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, old);
-	sections++;
-}
-
-void thread_restore_signals(const sigset_t *old)
-{
-	sections--;
-	pthread_sigmask(SIG_SETMASK, old, NULL);
-}
-
-bool thread_has_no_signals(void)
-{
-	return thread_is_ours || sections > 0;
-}
-
 int thread_start(void *(*run)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
-	sigset_t old;
+	sigset_t all, old;
 	int saved = errno;
 	int error = pthread_attr_init(&attr);
 
 	if (error)
 		return error;
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	thread_block_signals(&old);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old); /* which it inherits */
 	fork_hold();
 	for (size_t size = STACK_SIZE; size <= STACK_SIZE_MAX; size *= 2) {
 		pthread_attr_setstacksize(&attr, size);
@@ -94,7 +75,7 @@ int thread_start(void *(*run)(void *), void *arg)
 			break;
 	}
 	fork_release();
-	thread_restore_signals(&old);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	errno = saved;
 	return error;

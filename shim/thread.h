@@ -7,7 +7,6 @@
 #ifndef SHIM_THREAD_H
 #define SHIM_THREAD_H
 
-#include <signal.h>
 #include <stdbool.h>
 
 /* True on the shim's own threads: hooks pass everything straight through there, so that what the
@@ -29,13 +28,5 @@ int thread_own_descriptors(int keep, int also) __attribute__((warn_unused_result
 
 /* Start one. Returns 0 or an errno value. errno is preserved. */
 int thread_start(void *(*run)(void *), void *arg);
-
-/* Block all signals around a section that holds a lock, so that no handler can come to want the
- * same lock on this thread; and back. */
-void thread_block_signals(sigset_t *old);
-void thread_restore_signals(const sigset_t *old);
-
-/* Whether the calling thread is in such a section, or one of ours. */
-bool thread_has_no_signals(void);
 
 #endif

@@ -31,6 +31,7 @@
 #include "shim/mesh.h"
 #include "shim/process.h"
 #include "shim/sockets.h"
+#include "shim/signals.h"
 #include "shim/thread.h"
 
 struct bridge {
@@ -236,6 +237,7 @@ static int start(struct err *err)
 		free(b);
 		return -1;
 	}
+	signals_look();
 	if (loop_init(&b->loop, &lock, err) < 0) {
 		free(b);
 		return -1;
@@ -310,7 +312,7 @@ static uint16_t request_port(int family, bool late, const struct sockaddr *serve
 	uint16_t port = 0;
 	sigset_t old;
 
-	thread_block_signals(&old);
+	signals_keep_off(&old);
 	pthread_mutex_lock(&lock);
 	if (bridge || start(err) == 0)
 		port = ask(family, late, server, err);
@@ -319,7 +321,7 @@ static uint16_t request_port(int family, bool late, const struct sockaddr *serve
 	else if (port)
 		atomic_store(&has_windows, true);
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&old);
+	signals_let_in(&old);
 	return port;
 }
 
@@ -369,10 +371,10 @@ static uint16_t known_window(const struct sockaddr *server)
 	uint16_t port = 0;
 	sigset_t old;
 
-	thread_block_signals(&old);
+	signals_keep_off(&old);
 	if (atomic_load(&has_windows) && is_here())
 		port = dns_find_window(&bridge->dns, server);
-	thread_restore_signals(&old);
+	signals_let_in(&old);
 	return port;
 }
 
@@ -393,10 +395,10 @@ void bridge_dns_claim(int family, const struct sockaddr *local, ino_t inode)
 {
 	sigset_t old;
 
-	thread_block_signals(&old);
+	signals_keep_off(&old);
 	if (is_here())
 		dns_claim(&bridge->dns.claims, family, local, inode);
-	thread_restore_signals(&old);
+	signals_let_in(&old);
 }
 
 bool bridge_dns_server(const struct sockaddr *peer, struct sockaddr_storage *server, socklen_t *len)
@@ -411,7 +413,7 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
 	sigset_t old;
 	int result = 0;
 
-	thread_block_signals(&old);
+	signals_keep_off(&old);
 	/* A reference may be the last one, and freeing rules takes a lock of PCRE2's (mesh.h). */
 	fork_hold();
 	/* Else the connection is the parent's. */
@@ -420,7 +422,7 @@ int bridge_expect(int family, const struct sockaddr *local, const struct dial *d
 	else
 		rules_unref(dial->rules);
 	fork_release();
-	thread_restore_signals(&old);
+	signals_let_in(&old);
 	return result;
 }
 
@@ -452,7 +454,7 @@ static struct downstream *serve_early(int fd, uint64_t cookie)
 
 static struct downstream *enter(const struct mesh_socket *socket, int fd, uint64_t cookie, sigset_t *old)
 {
-	thread_block_signals(old);
+	signals_keep_off(old);
 	fork_hold();
 	pthread_mutex_lock(&lock);
 	struct downstream *downstream = atomic_load(&socket->downstream);
@@ -469,7 +471,7 @@ static struct downstream *enter(const struct mesh_socket *socket, int fd, uint64
 	}
 	pthread_mutex_unlock(&lock);
 	fork_release();
-	thread_restore_signals(old);
+	signals_let_in(old);
 	return NULL;
 }
 
@@ -489,19 +491,19 @@ void bridge_leave(const sigset_t *old)
 	loop_leave(&bridge->loop);
 	pthread_mutex_unlock(&lock);
 	fork_release();
-	thread_restore_signals(old);
+	signals_let_in(old);
 }
 
 void bridge_forget_epoll_set(int number)
 {
 	sigset_t old;
 
-	thread_block_signals(&old);
+	signals_keep_off(&old);
 	pthread_mutex_lock(&lock);
 	if (bridge)
 		epoll_sets_forget(&bridge->downstreams.twins, number);
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&old);
+	signals_let_in(&old);
 }
 
 bool bridge_dialled(const struct sockaddr *peer, uint16_t local_port,
@@ -515,13 +517,13 @@ int bridge_relocate(int fd)
 	sigset_t old;
 	int result = 0;
 
-	thread_block_signals(&old);
+	signals_keep_off(&old);
 	pthread_mutex_lock(&lock);
 	if (bridge)
 		result = loop_relocate_wake(&bridge->loop, fd);
 	int error = errno;
 	pthread_mutex_unlock(&lock);
-	thread_restore_signals(&old);
+	signals_let_in(&old);
 	if (result < 0)
 		errno = error;
 	return result;

@@ -111,6 +111,6 @@ bool connection_alive(struct connection *connection, bool ask)
 	char byte;
 
 	if (ask && connection->sock)
-		sock_ready(connection->sock, EPOLLIN);
+		sock_ask(connection->sock);
 	return io_read(connection->upstream.io, &byte, 1) == IO_WANT_READ;
 }

@@ -225,7 +225,7 @@ void epoll_set_unbind(struct twin *twin)
 	binding->armed = false;
 	if (thread_is_ours)
 		empty_here(twin);
-	else if (!fds_is_ours(binding->far) || !fds_is_ours(twin->far) ||
+	else if (!fds_is_ours(binding->far) || !twin_is_sound(twin) ||
 		 real.epoll_ctl(binding->far, EPOLL_CTL_DEL, twin->far, NULL) < 0)
 		leave_set(twin);
 	/* Not before: who closes the program's socket looks without the lock whether to wait for this. */
@@ -285,7 +285,7 @@ int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint3
 		epoll_set_unbind(other);
 	struct epoll_set *set = set_of(twin->all, socket, own);
 
-	if (!set || !relay_open(twin) || !fds_is_ours(twin->far) ||
+	if (!set || !relay_open(twin) || !twin_is_sound(twin) ||
 	    place(twin, set, events, data) < 0 ||
 	    real.epoll_ctl(binding->far, EPOLL_CTL_ADD, twin->far, &event) < 0)
 		return -1;

@@ -137,7 +137,7 @@ static void wake_all(struct downstream *d, struct connection *connection)
 	d->waiting = d->writers = 0;
 	d->turn++;
 	d->kernel_only = true; /* each time would cost an upstream connection */
-	if (!twin->all || (!thread_is_ours && !fds_is_ours(twin->far)))
+	if (!twin->all || (!thread_is_ours && !twin_is_sound(twin)))
 		return;
 	sock_move(connection->sock, thread_is_ours ? twin->near : twin->far);
 	sock_wake_readers(connection->sock);
@@ -408,7 +408,7 @@ static bool is_sound(const struct downstream *d)
 {
 	const struct connection *connection = upstream_of(d);
 
-	return connection && fds_is_ours(connection->twin.far);
+	return connection && twin_is_sound(&connection->twin);
 }
 
 static void drive(struct downstream *d)

@@ -212,6 +212,18 @@ void sock_ready(struct io *io, uint32_t epoll_events)
 		sock->writable = true;
 }
 
+void sock_ask(struct io *io)
+{
+	struct sock *sock = (struct sock *)io;
+	char byte;
+	ssize_t n;
+
+	do
+		n = real.recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	sock->readable = n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 void sock_expect_urgent(struct io *io)
 {
 	((struct sock *)io)->urgent = true;

@@ -31,6 +31,9 @@ struct io *sock_io(int fd, bool connecting) __attribute__((warn_unused_result));
  * sock_io() returned, not a stream above it. */
 void sock_ready(struct io *io, uint32_t epoll_events);
 
+/* Ask the kernel whether there is anything to read, the end included, instead of waiting for an event. */
+void sock_ask(struct io *io);
+
 int sock_fd(const struct io *io);
 
 /* An urgent byte has come, or will come, which is none of the stream's. */

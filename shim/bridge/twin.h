@@ -46,7 +46,9 @@ struct twins {
 struct twin {
 	struct twins *all; /* NULL: the socket is in one table only */
 	uint64_t serial;
-	int near, far; /* far may be one of: */
+	int near, far; /* far may be one of the above */
+	unsigned use;  /* of far: fds_uses() */
+	int flags;     /* of the socket, by which it is known (fcntl(2)); 0: it cannot be told by them */
 	struct twin *next, *prev; /* underway */
 	struct binding binding;
 };
@@ -63,6 +65,9 @@ int twin_send(struct twins *twins, struct twin *twin, int fd) __attribute__((war
 
 /* Program: the number there, which is checked to be that of the socket still. -1: it cannot be had. */
 int twin_fetch(struct twin *twin);
+
+/* Program: whether the number there is that of the socket still. */
+bool twin_is_sound(const struct twin *twin);
 
 /* The socket is about to be closed under the number that the calling thread knows it by: that it is
  * closed under the other, too. */

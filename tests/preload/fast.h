@@ -160,8 +160,11 @@ static inline void link_fill(struct link *link)
 	static const size_t rooms[] = {1, 7, 100, 4096, 65536};
 	size_t room = link->room ? link->room : rooms[draw(&link->seed) % 5];
 	int way = link->way >= 0 ? link->way : (int)(draw(&link->seed) % RECV_WAYS);
-	ssize_t n = get(link->fd, link->data, room, way);
+	ssize_t n;
 
+	do
+		n = get(link->fd, link->data, room, way);
+	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		die("receiving %zu bytes by way %d: %zd", room, way, n);
 	link->at = 0;

@@ -8,10 +8,16 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "tests/preload/fast.h"
+
+int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
+__sighandler_t bsd_signal(int number, __sighandler_t handler);
 
 static const char *host, *port;
 
@@ -254,6 +260,110 @@ static void jumps(void)
 	}
 }
 
+/* ---- handlers, of which there were none before ------------------------------------------- */
+
+static struct link *mine; /* the handler's */
+static volatile int n_handled;
+
+static void trip_in_handler(int number)
+{
+	(void)number;
+	trip(mine, "/echo/handled");
+	n_handled++;
+}
+
+static void by_sigaction(void)
+{
+	struct sigaction action = {.sa_handler = trip_in_handler, .sa_flags = SA_RESTART};
+
+	sigaction(SIGUSR1, &action, NULL);
+}
+
+static void by_its_other_name(void)
+{
+	struct sigaction action = {.sa_handler = trip_in_handler, .sa_flags = SA_RESTART};
+
+	__sigaction(SIGUSR1, &action, NULL);
+}
+
+/* By the old meaning it is one for a single signal. */
+#define BY(name)                                                                                   \
+	static void by_##name(void)                                                                \
+	{                                                                                          \
+		name(SIGUSR1, trip_in_handler);                                                    \
+	}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+BY(signal)
+BY(bsd_signal)
+BY(ssignal)
+BY(sysv_signal)
+BY(__sysv_signal)
+BY(sigset)
+#pragma GCC diagnostic pop
+
+static void by_syscall(void)
+{
+	struct sigaction action = {.sa_handler = trip_in_handler, .sa_flags = SA_RESTART};
+	uint64_t kernels[4]; /* struct kernel_sigaction: handler, flags, restorer, mask */
+
+	/* What libc has made of a fault's: it knows how to come back. */
+	sigaction(SIGSEGV, &action, NULL);
+	syscall(SYS_rt_sigaction, SIGSEGV, NULL, kernels, 8);
+	syscall(SYS_rt_sigaction, SIGUSR1, kernels, NULL, 8);
+}
+
+static atomic_bool over;
+
+static void *hammer(void *arg)
+{
+	while (!over)
+		trip(arg, "/echo/hammer");
+	return NULL;
+}
+
+/* The thread that is hit is in the middle of anything. */
+static void hit(void (*install)(void))
+{
+	struct link *link = warm();
+	pthread_t thread;
+
+	mine = warm();
+	begin(&thread, hammer, link);
+	pause_ms(20);
+	for (int i = 0; i < 100; i++) {
+		install();
+		pthread_kill(thread, SIGUSR1);
+		for (int ms = 0; n_handled <= i; ms++) {
+			if (ms > 10000)
+				die("handler %d does not come back", i);
+			pause_ms(1);
+		}
+	}
+	over = true;
+	await_end(thread);
+	exit(0);
+}
+
+static void handlers(void)
+{
+	static void (*const ways[])(void) = {
+	    by_sigaction, by_its_other_name, by_signal, by_bsd_signal,	  by_ssignal,
+	    by_sysv_signal, by___sysv_signal, by_sigset, by_syscall,
+	};
+	int status;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		pid_t child = fork();
+
+		if (child == 0)
+			hit(ways[i]);
+		if (waitpid(child, &status, 0) != child || status)
+			die("way %zu: status %d", i, status);
+	}
+}
+
 /* ---- many ------------------------------------------------------------------------------- */
 
 static void *visitor(void *arg)
@@ -414,6 +524,7 @@ int main(int argc, char **argv)
 	    {"timeouts", timeouts},
 	    {"cancel", cancel},
 	    {"jumps", jumps},
+	    {"handlers", handlers},
 	    {"threads", threads},
 	    {"duplex", duplex},
 	    {"shared", shared},

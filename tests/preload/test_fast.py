@@ -122,7 +122,7 @@ def bodies(t, room):
 
 
 WAITS = ('shutdown-both', 'shutdown-copy', 'shutdown-bare', 'shutdown-write', 'signals', 'timeouts',
-         'cancel', 'jumps', 'threads', 'duplex', 'shared')
+         'cancel', 'jumps', 'handlers', 'threads', 'duplex', 'shared')
 
 
 @harness.test(timeout=40, cases=WAITS)

@@ -174,6 +174,28 @@ START_TEST(a_short_read_waits_for_an_event)
 }
 END_TEST
 
+START_TEST(asked_it_needs_no_event)
+{
+	int peer;
+	char data[16];
+	struct io *io = connected(&peer);
+
+	sock_ask(io);
+	ck_assert(io_dry(io));
+	ck_assert_int_eq(write(peer, "abc", 3), 3);
+	wait_readable(io);
+	sock_ask(io);
+	ck_assert(!io_dry(io));
+	ck_assert_int_eq(io_read(io, data, sizeof(data)), 3);
+	ck_assert(io_dry(io));
+	close(peer);
+	wait_readable(io);
+	sock_ask(io);
+	ck_assert_int_eq(io_read(io, data, sizeof(data)), IO_EOF);
+	io_close(io, false);
+}
+END_TEST
+
 START_TEST(after_a_hang_up_a_short_read_is_not_the_last)
 {
 	int peer;
@@ -383,6 +405,7 @@ Suite *sock_suite(void)
 	tcase_add_test(tcase, a_refused_connection_says_so);
 	tcase_add_test(tcase, bytes_go_both_ways_until_the_end);
 	tcase_add_test(tcase, a_short_read_waits_for_an_event);
+	tcase_add_test(tcase, asked_it_needs_no_event);
 	tcase_add_test(tcase, after_a_hang_up_a_short_read_is_not_the_last);
 	tcase_add_test(tcase, a_full_socket_waits_for_an_event);
 	tcase_add_test(tcase, a_reset_is_an_error_and_not_an_end);

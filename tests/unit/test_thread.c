@@ -105,19 +105,6 @@ START_TEST(large_thread_local_data)
 }
 END_TEST
 
-START_TEST(signals_are_blocked_and_restored)
-{
-	sigset_t old, now;
-
-	thread_block_signals(&old);
-	pthread_sigmask(SIG_BLOCK, NULL, &now);
-	ck_assert_int_eq(sigismember(&now, SIGTERM), 1);
-	thread_restore_signals(&old);
-	pthread_sigmask(SIG_BLOCK, NULL, &now);
-	ck_assert_int_eq(sigismember(&now, SIGTERM), 0);
-}
-END_TEST
-
 Suite *thread_suite(void);
 Suite *thread_suite(void)
 {
@@ -127,7 +114,6 @@ Suite *thread_suite(void)
 	tcase_add_test(all, is_named_deaf_and_ours);
 	tcase_add_loop_test(all, descriptors_of_its_own, 0, 3);
 	tcase_add_test(all, large_thread_local_data);
-	tcase_add_test(all, signals_are_blocked_and_restored);
 	suite_add_tcase(suite, all);
 	return suite;
 }

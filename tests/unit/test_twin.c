@@ -120,6 +120,31 @@ START_TEST(number_of_another)
 }
 END_TEST
 
+/* Likewise, and used anew by the next of ours. */
+START_TEST(number_of_the_next)
+{
+	struct twin a = {0}, b = {0};
+	int first = fresh(), second = fresh();
+
+	ck_assert_int_eq(twin_send(&twins, &a, first), 0);
+	int far = twin_fetch(&a);
+	ck_assert(twin_is_sound(&a));
+	close(far);
+	ck_assert(!twin_is_sound(&a));
+	ck_assert_int_eq(twin_send(&twins, &b, second), 0);
+	ck_assert_int_eq(twin_fetch(&b), far);
+	ck_assert(!twin_is_sound(&a));
+	ck_assert_int_eq(twin_fetch(&a), -1);
+	ck_assert_int_eq(twin_to_close(&a), -1);
+	thread_is_ours = true;
+	twin_part(&a);
+	thread_is_ours = false;
+	twins_reap(&twins);
+	ck_assert_int_eq(twin_fetch(&b), far);
+	ck_assert_uint_eq(socket_cookie(far), socket_cookie(second));
+}
+END_TEST
+
 START_TEST(bounded)
 {
 	static struct twin many[TWINS_MAX + 1];
@@ -156,6 +181,7 @@ Suite *twin_suite(void)
 	tcase_add_test(all, closed_on_the_near_side);
 	tcase_add_test(all, closed_on_the_far_side);
 	tcase_add_test(all, number_of_another);
+	tcase_add_test(all, number_of_the_next);
 	tcase_add_test(all, bounded);
 	tcase_add_test(all, without_a_channel);
 	suite_add_tcase(suite, all);
