@@ -22,6 +22,7 @@ enum {
 	SMALL_BITS = 7,
 	CLASSES = SMALL / STEP + 4 * (16 - SMALL_BITS), /* up to MEMORY_LARGE */
 	SPARE_MAX = 4,
+	AT_HAND_MAX = 4, /* of each class */
 	/* Where spans are: two levels of a bitmap over the address space. */
 	ADDRESS_BITS = 48,
 	LEAF_BITS = 14,
@@ -43,6 +44,12 @@ struct block {
 	struct block *next;
 };
 
+/* Blocks that were given back, for one thread at a time, which needs no lock for them. */
+struct at_hand {
+	struct block *blocks;
+	unsigned n;
+};
+
 struct leaf {
 	_Atomic uint64_t bits[(1 << LEAF_BITS) / 64];
 };
@@ -53,6 +60,10 @@ static struct span *spare;            /* wholly free ones of SPAN bytes */
 static unsigned n_spare;
 static uint32_t generation;
 static struct leaf *_Atomic leaves[LEAVES];
+
+static struct at_hand at_hand[CLASSES];
+static atomic_bool held; /* they are some thread's, */
+static _Thread_local bool holds; /* which is this one */
 
 /* ---- where spans are --------------------------------------------------------------------- */
 
@@ -269,12 +280,54 @@ static void leave(const sigset_t *old)
 	signals_let_in(old);
 }
 
+static void *take_at_hand(size_t size)
+{
+	size_t block_size;
+	struct at_hand *hand = &at_hand[class_of(size, &block_size)];
+	struct block *block = hand->blocks;
+
+	if (block) {
+		hand->blocks = block->next;
+		hand->n--;
+	}
+	return block;
+}
+
+static bool give_at_hand(const struct span *span, void *memory)
+{
+	size_t block_size;
+	struct at_hand *hand = &at_hand[class_of(span->size, &block_size)];
+	struct block *block = memory;
+
+	if (hand->n == AT_HAND_MAX)
+		return false;
+	block->next = hand->blocks;
+	hand->blocks = block;
+	hand->n++;
+	return true;
+}
+
+void memory_hold(void)
+{
+	holds = !atomic_exchange_explicit(&held, true, memory_order_acquire);
+}
+
+void memory_let_go(void)
+{
+	if (holds)
+		atomic_store_explicit(&held, false, memory_order_release);
+	holds = false;
+}
+
 void *memory_take(size_t size)
 {
+	void *memory = holds && size <= MEMORY_LARGE ? take_at_hand(size) : NULL;
 	sigset_t old;
-	enter(&old);
-	void *memory = size <= MEMORY_LARGE ? take_block(size) : take_large(size);
 
+	if (memory)
+		return memory;
+	enter(&old);
+	memory = size <= MEMORY_LARGE ? take_block(size) : take_large(size);
 	leave(&old);
 	if (!memory)
 		errno = ENOMEM;
@@ -288,6 +341,8 @@ void memory_give(void *memory)
 	sigset_t old;
 
 	if (!memory || span->generation != generation)
+		return;
+	if (holds && span->size <= MEMORY_LARGE && give_at_hand(span, memory))
 		return;
 	enter(&old);
 	if (span->size > MEMORY_LARGE)
@@ -311,5 +366,7 @@ void memory_fork_child(void)
 	memset(partial, 0, sizeof(partial));
 	spare = NULL;
 	n_spare = 0;
+	memset(at_hand, 0, sizeof(at_hand));
+	atomic_store(&held, holds);
 	generation++;
 }

@@ -8,7 +8,7 @@
  * Blocks of one size class share a span of SPAN bytes, which is where its address is a multiple
  * of that; what is larger than MEMORY_LARGE has a mapping of its own.
  *
- * Threads: any. Signals are blocked while the lock, a leaf, is held.
+ * Threads: any. Handlers are kept off while the lock, a leaf, is held.
  */
 #ifndef SHIM_MEMORY_H
 #define SHIM_MEMORY_H
@@ -29,6 +29,11 @@ size_t memory_size(const void *memory);
 
 /* Whether it came from memory_take(). */
 bool memory_is_ours(const void *memory);
+
+/* Between the two, what the calling thread gives back stays at hand, and is taken from there without a lock: for
+ * sections in which handlers are kept off (signals.h), of one thread at a time. Others gain nothing. */
+void memory_hold(void);
+void memory_let_go(void);
 
 /* For the child of a fork(2), which another thread of the parent may have been in here at: blocks
  * stay what they are, but are given back never, and new ones come from elsewhere. */

@@ -28,6 +28,7 @@
 #include "shim/fds.h"
 #include "shim/libc.h"
 #include "shim/log.h"
+#include "shim/memory.h"
 #include "shim/mesh.h"
 #include "shim/process.h"
 #include "shim/sockets.h"
@@ -457,6 +458,7 @@ static struct downstream *enter(const struct mesh_socket *socket, int fd, uint64
 	signals_keep_off(old);
 	fork_hold();
 	pthread_mutex_lock(&lock);
+	memory_hold();
 	struct downstream *downstream = atomic_load(&socket->downstream);
 
 	if (bridge && !bridge->failed && !downstream && fd >= 0 && atomic_load(&socket->late) &&
@@ -469,6 +471,7 @@ static struct downstream *enter(const struct mesh_socket *socket, int fd, uint64
 		twins_reap(&bridge->downstreams.twins);
 		return downstream;
 	}
+	memory_let_go();
 	pthread_mutex_unlock(&lock);
 	fork_release();
 	signals_let_in(old);
@@ -489,6 +492,7 @@ struct downstream *bridge_visit_early(const struct mesh_socket *socket, int fd, 
 void bridge_leave(const sigset_t *old)
 {
 	loop_leave(&bridge->loop);
+	memory_let_go();
 	pthread_mutex_unlock(&lock);
 	fork_release();
 	signals_let_in(old);

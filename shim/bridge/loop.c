@@ -18,6 +18,7 @@
 #include "shim/fds.h"
 #include "shim/fork.h"
 #include "shim/libc.h"
+#include "shim/memory.h"
 #include "shim/thread.h"
 
 static uint64_t clock_ms(void)
@@ -268,12 +269,14 @@ void loop_turn(struct loop *loop, int max_ms)
 
 	loop->asleep_until = timeout < 0 ? UINT64_MAX : loop->now + (uint64_t)timeout;
 	/* Whatever the callbacks call, a fork finds it done or not begun. */
+	memory_let_go();
 	pthread_mutex_unlock(loop->owner);
 	fork_release();
 	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout);
 	int error = n < 0 ? errno : 0;
 	fork_hold();
 	pthread_mutex_lock(loop->owner);
+	memory_hold();
 	loop->asleep_until = 0;
 
 	/* A seccomp filter, which forbids it now and for ever. */
@@ -306,6 +309,7 @@ void loop_run(struct loop *loop, const bool *stop)
 	do
 		loop_turn(loop, -1);
 	while (!loop->broken && (!stop || !*stop));
+	memory_let_go();
 	pthread_mutex_unlock(loop->owner);
 	fork_release();
 }

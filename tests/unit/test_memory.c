@@ -173,6 +173,53 @@ START_TEST(in_a_handler)
 }
 END_TEST
 
+/* Blocks come from and go to where a single thread has them, for as long as it says. */
+START_TEST(at_hand)
+{
+	static void *blocks[300];
+	void *kept = taken(5000);
+
+	memory_hold();
+	given(kept, 5000);
+	ck_assert_ptr_eq(taken(5000), kept);
+	given(kept, 5000);
+	memory_let_go();
+	ck_assert_ptr_ne(taken(5000), kept);
+	memory_hold();
+	ck_assert_ptr_eq(taken(5000), kept);
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 300; i++)
+			blocks[i] = taken(i * 100);
+		for (size_t i = 0; i < 300; i++)
+			given(blocks[i], i * 100);
+		if (round == 1)
+			memory_let_go();
+	}
+}
+END_TEST
+
+static void *hold_and_churn(void *seed)
+{
+	for (int i = 0; i < 20; i++) {
+		memory_hold();
+		churn(seed);
+		memory_let_go();
+	}
+	return NULL;
+}
+
+/* All at once: one has them, the others go without. */
+START_TEST(at_hand_of_one)
+{
+	pthread_t thread[4];
+
+	for (uintptr_t i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, hold_and_churn, (void *)(i + 1)), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(thread[i], NULL);
+}
+END_TEST
+
 /* A child may be made while another thread is in there: what the parent took stays readable and can be
  * given back, new memory is its own. */
 START_TEST(forked_child)
@@ -216,6 +263,8 @@ Suite *memory_suite(void)
 	tcase_add_test(tcase, shrinks);
 	tcase_add_test(tcase, threads);
 	tcase_add_test(tcase, in_a_handler);
+	tcase_add_test(tcase, at_hand);
+	tcase_add_test(tcase, at_hand_of_one);
 	tcase_add_test(tcase, forked_child);
 	suite_add_tcase(suite, tcase);
 	return suite;
