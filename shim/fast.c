@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/fast.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -51,16 +50,11 @@ static bool arrive(struct visit *v, struct mesh_socket *socket, int fd)
 	return false;
 }
 
-static bool is_blocking(int fd)
-{
-	return !(real.fcntl(fd, F_GETFL) & O_NONBLOCK);
-}
-
 /* Whether its program waits for the answer where the fast lane can tell it: in recv(2), poll(2), select(2) or
  * an epoll set. A blocking socket could be found readable for half a record, and then block. */
-static bool may_wait(const struct mesh_socket *socket, int fd)
+static bool may_wait(struct mesh_socket *socket, int fd)
 {
-	return !atomic_load(&socket->set) || (sockets_in_epoll(socket) && !is_blocking(fd));
+	return !atomic_load(&socket->set) || (sockets_in_epoll(socket) && !sockets_is_blocking(socket, fd));
 }
 
 /* Until the upstream socket takes more. Returns false when a signal came, or that is in doubt. */
@@ -115,9 +109,9 @@ static int wait_outside(struct visit *v, int fd, bool sends)
 }
 
 /* Whether a call waits for what it cannot have at once. */
-static bool waits(const struct mesh_socket *socket, int fd, int flags)
+static bool waits(struct mesh_socket *socket, int fd, int flags)
 {
-	return !(flags & MSG_DONTWAIT) && !atomic_load(&socket->set) && is_blocking(fd);
+	return !(flags & MSG_DONTWAIT) && !atomic_load(&socket->set) && sockets_is_blocking(socket, fd);
 }
 
 /* Who has registered for edges of room takes a short count for a full socket: such it has to be. */
@@ -129,11 +123,11 @@ static bool awaits_edge(const struct mesh_socket *socket)
 }
 
 /* A blocking send is over when all is sent. Returns what the kernel took of it. */
-static size_t send_rest(const struct mesh_socket *socket, int fd, const char *data, size_t len, int flags)
+static size_t send_rest(struct mesh_socket *socket, int fd, const char *data, size_t len, int flags)
 {
 	ssize_t n;
 
-	if (!len || (((flags & MSG_DONTWAIT) || !is_blocking(fd)) && !awaits_edge(socket)))
+	if (!len || (((flags & MSG_DONTWAIT) || !sockets_is_blocking(socket, fd)) && !awaits_edge(socket)))
 		return 0;
 	n = real.send(fd, data, len, flags);
 	return n > 0 ? (size_t)n : 0;

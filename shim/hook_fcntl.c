@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dup(2), fcntl(2), ioctl(2): who has another descriptor of a socket has an end that does not close with the
- * first; and FIONREAD asks for what has come, of which the program may have been told.
+ * first; whether a socket blocks is known from here; and FIONREAD asks for what has come, of which the program may
+ * have been told.
  *
  * They run in vfork children and in signal handlers, before any constructor, and pass on an argument that may not
  * be there, as libc does.
@@ -28,6 +29,12 @@ static void before_fcntl(int fd, int command)
 		sockets_share(fd);
 }
 
+static void after_fcntl(int fd, int command)
+{
+	if (command == F_SETFL)
+		sockets_flags_changed(fd);
+}
+
 UNCHECKED int hook_fcntl(int fd, int command, ...)
 {
 	va_list list;
@@ -36,7 +43,9 @@ UNCHECKED int hook_fcntl(int fd, int command, ...)
 	void *argument = va_arg(list, void *);
 	va_end(list);
 	before_fcntl(fd, command);
-	return real.fcntl(fd, command, argument);
+	int result = real.fcntl(fd, command, argument);
+	after_fcntl(fd, command);
+	return result;
 }
 EXPORT(fcntl)
 
@@ -49,7 +58,9 @@ UNCHECKED int hook_fcntl64(int fd, int command, ...)
 	void *argument = va_arg(list, void *);
 	va_end(list);
 	before_fcntl(fd, command);
-	return real.fcntl64(fd, command, argument);
+	int result = real.fcntl64(fd, command, argument);
+	after_fcntl(fd, command);
+	return result;
 }
 EXPORT(fcntl64)
 
@@ -62,6 +73,9 @@ UNCHECKED int hook_ioctl(int fd, unsigned long request, ...)
 	va_end(list);
 	if (request == FIONREAD)
 		fast_give_up(fd);
-	return real.ioctl(fd, request, argument);
+	int result = real.ioctl(fd, request, argument);
+	if (request == FIONBIO)
+		sockets_flags_changed(fd);
+	return result;
 }
 EXPORT(ioctl)

@@ -2,6 +2,7 @@
 #include "shim/sockets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -66,6 +67,7 @@ uint64_t sockets_enter(int fd, bool late)
 	atomic_store(&table[fd].polling, 0);
 	atomic_store(&table[fd].receivers, 0);
 	atomic_store(&table[fd].told, false);
+	atomic_fetch_add(&table[fd].changes, 1);
 	atomic_store(&table[fd].cookie, cookie);
 	return cookie;
 }
@@ -116,6 +118,34 @@ void sockets_share_all(void)
 bool sockets_is_shared(const struct mesh_socket *socket)
 {
 	return atomic_load(&socket->shared) || atomic_load(&socket->forks) != atomic_load(&forks);
+}
+
+/* Behind the count of the changes, which takes the place of a lock: */
+enum { BLOCKS = 1, DOES_NOT = 2, KNOWN_BITS = 2 };
+
+bool sockets_is_blocking(struct mesh_socket *socket, int fd)
+{
+	unsigned changes = atomic_load(&socket->changes) << KNOWN_BITS;
+	unsigned known = atomic_load(&socket->known);
+
+	if (!sockets_is_shared(socket)) {
+		if (known == (changes | BLOCKS))
+			return true;
+		if (known == (changes | DOES_NOT))
+			return false;
+	}
+	bool blocks = !(real.fcntl(fd, F_GETFL) & O_NONBLOCK);
+
+	atomic_store(&socket->known, changes | (blocks ? BLOCKS : DOES_NOT));
+	return blocks;
+}
+
+void sockets_flags_changed(int fd)
+{
+	struct mesh_socket *socket = sockets_find(fd);
+
+	if (socket)
+		atomic_fetch_add(&socket->changes, 1);
 }
 
 int sockets_next(int fd, unsigned last)

@@ -45,6 +45,9 @@ struct mesh_socket {
 	_Atomic(struct twin *) bound; /* whose events are in that set in its stead; else NULL */
 	uint64_t set_serial;
 	atomic_uint receivers; /* threads in the kernel's own calls that receive from it */
+	/* sockets_is_blocking()'s: */
+	atomic_uint changes; /* of its flags, that hooks have seen */
+	atomic_uint known;   /* what they were after so many of them; see there */
 	/* For those who poll, without a lock: */
 	_Atomic int upstream; /* a request is under way in the fast lane: the number of its upstream
 				 socket; else 0, or SOCKETS_DOUBT: it is in the kernel lane, and whether
@@ -108,6 +111,13 @@ void sockets_share_all(void);
 
 /* Whether there may be another descriptor of it, as far as the hooks have seen. */
 bool sockets_is_shared(const struct mesh_socket *socket);
+
+/* Whether it is without O_NONBLOCK. The kernel is asked only after a change that hooks have seen, unless others
+ * may make changes, too. errno is not preserved. */
+bool sockets_is_blocking(struct mesh_socket *socket, int fd);
+
+/* Its flags may be others than before. For vfork children and signal handlers, too. */
+void sockets_flags_changed(int fd);
 
 /* The number is being closed, or turned out to be another socket's. */
 void sockets_leave(int fd);

@@ -449,25 +449,38 @@ static void foretold(void)
 	}
 }
 
-/* O_NONBLOCK comes and goes, between requests and within. */
-static void nonblocking(void)
+/* Whether it blocks, told in each way that there is. */
+static void block(int fd, bool blocks, int way)
 {
-	struct link *link = warm();
-	int flags = fcntl(link->fd, F_GETFL);
+	int flags = (fcntl(fd, F_GETFL) & ~O_NONBLOCK) | (blocks ? 0 : O_NONBLOCK), on = !blocks;
+
+	if (way == 0)
+		fcntl(fd, F_SETFL, flags);
+	else if (way == 1)
+		ioctl(fd, FIONBIO, &on);
+	else if (way == 2)
+		syscall(SYS_fcntl, fd, F_SETFL, flags);
+	else
+		syscall(SYS_ioctl, fd, FIONBIO, &on);
+}
+
+/* O_NONBLOCK comes and goes, between requests and within. */
+static void nonblocking_by(struct link *link, int fd)
+{
 	ssize_t n;
 
 	for (int i = 0; i < 12; i++) {
 		if (i % 3 == 0)
-			fcntl(link->fd, F_SETFL, flags | O_NONBLOCK);
+			block(fd, false, i / 3);
 		ask(link->fd, "/wait/50", BY_SEND);
 		if (i % 3 == 1)
-			fcntl(link->fd, F_SETFL, flags | O_NONBLOCK);
+			block(fd, false, i / 3);
 		if (i % 3 != 2) {
 			n = recv(link->fd, link->data, 4096, 0);
 			if (n >= 0 || errno != EAGAIN)
 				die("%zd bytes before the answer", n);
 			await(link->fd, i % 2, -1);
-			fcntl(link->fd, F_SETFL, flags);
+			block(fd, true, i / 3);
 		} else if (recv(link->fd, link->data, 4096, MSG_DONTWAIT) >= 0 || errno != EAGAIN) {
 			die("bytes before the answer");
 		}
@@ -475,6 +488,15 @@ static void nonblocking(void)
 		if (strcmp(link->text, "GET /wait/50 0 00000001\n") != 0)
 			die("the wrong answer: %s", link->text);
 	}
+}
+
+static void nonblocking(void)
+{
+	struct link *link = warm();
+
+	nonblocking_by(link, link->fd);
+	/* By a copy, of which the socket's own number knows nothing. */
+	nonblocking_by(link, dup(link->fd));
 }
 
 static void dups(void)
