@@ -59,7 +59,8 @@ struct request {
 	struct err err;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Held for some microseconds as a rule: less than it takes to sleep and be woken. */
+static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* with lock: a request, or a failure */
 static struct bridge *bridge; /* under lock; once its thread ran it stays, but in a forked child */
 static _Atomic uint16_t door_ports[2][2]; /* late or not; AF_INET, AF_INET6; 0: not open */
@@ -541,7 +542,7 @@ int bridge_relocate(int fd)
  */
 void bridge_fork_child(void)
 {
-	static const pthread_mutex_t fresh_lock = PTHREAD_MUTEX_INITIALIZER;
+	static const pthread_mutex_t fresh_lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 	static const pthread_cond_t fresh_cond = PTHREAD_COND_INITIALIZER;
 
 	lock = fresh_lock;
