@@ -57,6 +57,11 @@ ifneq ($(SAN),)
 my-cflags  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 my-ldflags += -fsanitize=$(SAN)
 endif
+# The library is optimised as a whole, where the compiler also leaves objects that all else can link in the
+# ordinary way: GCC, not clang.
+whole := $(if $(SAN)$(DEBUG),,$(shell echo 'int main(void) { return 0; }' | $(CC) -Werror -flto=auto \
+    -ffat-lto-objects -x c -o /dev/null - 2>/dev/null && echo -O3 -flto=auto))
+my-ldflags += $(if $(whole),-fno-lto)
 # What shim/memory_wrap.c is for; a sanitizer has an allocator of its own.
 wrap        := $(if $(SAN),,$(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free strdup strndup qsort))
 # The library is private (promise 5): its own copies of OpenSSL, PCRE2 and llhttp are linked
@@ -107,7 +112,7 @@ $(B)/meshshim.map: shim/hooks.def
 # tools and the unit tests of rules/ cannot reach the hooks.
 $(so): $(call obj,$(if $(SAN),$(filter-out shim/memory_wrap.c,$(shim-src)),$(shim-src))) $(B)/librules.a $(llhttp-obj) $(B)/openssl/libssl.a $(B)/openssl/libcrypto.a \
     $(B)/meshshim.map $(B)/tools/link/defer
-	$(call say,LD,$@) $(CC) $(my-ldflags) $(so-ldflags) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) \
+	$(call say,LD,$@) $(CC) $(my-ldflags) $(whole) $(so-ldflags) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) \
 	    -Wl,-Bstatic -lpcre2-8 -Wl,-Bdynamic $(LDLIBS) && $(B)/tools/link/defer $@
 
 # OpenSSL's tables, in sections of their own: shim/deferred.h says what for.
@@ -163,6 +168,8 @@ $(B)/tests/bench/client: $(call obj,$(filter tests/bench/client%,$(bench-src)))
 	$(call say,LD,$@) $(CC) $(my-ldflags) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lssl -lcrypto \
 	    -Wl,-Bdynamic $(LDLIBS)
 
+$(B)/shim/%.o $(B)/rules/%.o $(B)/llhttp/%.o: my-cflags += $(if $(whole),$(whole) -ffat-lto-objects)
+
 $(B)/llhttp/%.o: $(LLHTTP)/%.c $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(my-cppflags) $(CPPFLAGS) \
@@ -175,7 +182,7 @@ $(B)/%.o: %.c $(B)/.flags
 
 # ... and on source files that come or go.
 flags := $(sort $(rules-src) $(shim-src) $(tool-src) $(unit-src)) $(CC) $(my-cppflags) \
-    $(CPPFLAGS) $(my-cflags) $(CFLAGS) $(my-ldflags) $(so-ldflags) $(LDFLAGS) $(LIBDIR)
+    $(CPPFLAGS) $(my-cflags) $(CFLAGS) $(my-ldflags) $(whole) $(so-ldflags) $(LDFLAGS) $(LIBDIR)
 $(B)/.flags: FORCE
 	@mkdir -p $(@D); echo '$(subst ','\'',$(flags))' | cmp -s - $@ || \
 	    echo '$(subst ','\'',$(flags))' >$@
