@@ -114,6 +114,16 @@ static bool waits(struct mesh_socket *socket, int fd, int flags)
 	return !(flags & MSG_DONTWAIT) && !atomic_load(&socket->set) && sockets_is_blocking(socket, fd);
 }
 
+/* The same, where it decides what the program gets: copies of the socket that no hook has seen being made may have
+ * changed it. */
+static bool really_waits(struct mesh_socket *socket, int fd, int flags)
+{
+	if ((flags & MSG_DONTWAIT) || atomic_load(&socket->set))
+		return false;
+	sockets_flags_changed(fd);
+	return sockets_is_blocking(socket, fd);
+}
+
 /* Who has registered for edges of room takes a short count for a full socket: such it has to be. */
 static bool awaits_edge(const struct mesh_socket *socket)
 {
@@ -127,7 +137,10 @@ static size_t send_rest(struct mesh_socket *socket, int fd, const char *data, si
 {
 	ssize_t n;
 
-	if (!len || (((flags & MSG_DONTWAIT) || !sockets_is_blocking(socket, fd)) && !awaits_edge(socket)))
+	if (!len)
+		return 0;
+	sockets_flags_changed(fd);
+	if (((flags & MSG_DONTWAIT) || !sockets_is_blocking(socket, fd)) && !awaits_edge(socket))
 		return 0;
 	n = real.send(fd, data, len, flags);
 	return n > 0 ? (size_t)n : 0;
@@ -153,7 +166,7 @@ bool fast_send_slow_path(struct mesh_socket *socket, int fd, const void *data, s
 		if (result == FAST_DONE)
 			done += some;
 		else if (result == FAST_WAIT) /* poll(2) and the like know what for */
-			error = waits(socket, fd, flags) ? wait_outside(&v, fd, true) : EAGAIN;
+			error = really_waits(socket, fd, flags) ? wait_outside(&v, fd, true) : EAGAIN;
 		here = v.downstream != NULL;
 		if (result == FAST_KERNEL || error)
 			break;
@@ -196,7 +209,13 @@ bool fast_receive_slow_path(struct mesh_socket *socket, int fd, void *data, size
 		result = fast_lane_receive(v.downstream, try, data, room, &some);
 		if (result != FAST_WAIT)
 			break;
-		error = try == FAST_LOOK ? EAGAIN : wait_outside(&v, fd, false);
+		bool wait = really_waits(socket, fd, flags);
+
+		if (!wait && try == FAST_MAY_WAIT) {
+			try = FAST_LOOK;
+			continue;
+		}
+		error = wait ? wait_outside(&v, fd, false) : EAGAIN;
 		try = FAST_WAITED;
 		here = v.downstream != NULL;
 		if (error == EINTR || error == EAGAIN)

@@ -77,6 +77,7 @@ static void prepare(void)
 	int saved = errno;
 
 	signals_keep_off(&mask);
+	signals_block(); /* it may take long */
 	forking = true;
 	atomic_store(&until, end);
 	atomic_fetch_add(&forks, 1);
@@ -99,7 +100,6 @@ static void drop_state(void)
 {
 	atomic_store(&forks, 0);
 	atomic_store(&holders, depth ? 1 : 0);
-	signals_fork_child();
 	memory_fork_child();
 	registry_fork_child();
 	learned_fork_child();
@@ -110,6 +110,7 @@ static void drop_state(void)
 
 static void child(void)
 {
+	signals_fork_child();
 	/* Another handler may have needed us before this one ran. */
 	if (process_check() != PROCESS_OWNER)
 		drop_state();

@@ -6,10 +6,15 @@
 #include "shim/signals.h"
 #include "shim/hook.h"
 
+static bool is_handler(__sighandler_t handler)
+{
+	return handler != SIG_DFL && handler != SIG_IGN && handler != SIG_ERR && handler != SIG_HOLD;
+}
+
 static void note_action(int number, const struct sigaction *action)
 {
-	if (hook_may_read(action))
-		signals_note_handler(number, action->sa_handler);
+	if (hook_may_read(action) && is_handler(action->sa_handler))
+		signals_expect_handler(number);
 }
 
 int hook_sigaction(int number, const struct sigaction *action, struct sigaction *old)
@@ -33,7 +38,8 @@ EXPORT(__sigaction)
 	__sighandler_t hook_##name(int number, __sighandler_t handler)                             \
 	{                                                                                          \
 		BOUND(name);                                                                       \
-		signals_note_handler(number, handler);                                             \
+		if (is_handler(handler))                                                           \
+			signals_expect_handler(number);                                            \
 		return real.name(number, handler);                                                 \
 	}                                                                                          \
 	EXPORT(name)

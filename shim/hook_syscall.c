@@ -64,9 +64,9 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) long hook_syscall
 	case SYS_recvmmsg:
 		return hook_recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d,
 				     (struct timespec *)e);
-	case SYS_rt_sigaction: /* the kernel's structure begins with the handler, too */
-		if (hook_may_read((const void *)b))
-			signals_note_handler((int)a, *(void (*const *)(int))b);
+	case SYS_rt_sigaction: /* of whatever is there, the kernel is the judge */
+		if (b)
+			signals_expect_handler((int)a);
 		return real.syscall(number, a, b, c, d, e, f);
 	case SYS_execve:
 		return hook_execve((const char *)a, (char *const *)b, (char *const *)c);

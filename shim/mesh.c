@@ -363,11 +363,16 @@ struct rules *mesh_rules(void)
 		unusable.text[0] = '\0';
 
 	signals_keep_off(&signals);
-	pthread_mutex_lock(&lock);
+	if (pthread_mutex_trylock(&lock) != 0) {
+		signals_block();
+		pthread_mutex_lock(&lock);
+	}
 	if (may_load) {
 		loading = true;
-		if (is_due())
+		if (is_due()) {
+			signals_block();
 			load(&unusable);
+		}
 		note_open();
 		loading = false;
 	}

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The page of the header comment; NULL until somebody owns the state. Never unmapped: a reader in
+/* The page of the header comment, with the counter behind its word; NULL until somebody owns the state. Never unmapped: a reader in
  * a signal handler may be looking. */
 static _Atomic(atomic_int *) page;
 
@@ -37,6 +37,13 @@ int process_own(void)
 	}
 	atomic_store_explicit(word, getpid(), memory_order_release);
 	return 0;
+}
+
+atomic_int *process_counter(void)
+{
+	atomic_int *word = atomic_load_explicit(&page, memory_order_acquire);
+
+	return word ? word + 1 : NULL;
 }
 
 enum process process_check(void)

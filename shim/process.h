@@ -11,6 +11,8 @@
 #ifndef SHIM_PROCESS_H
 #define SHIM_PROCESS_H
 
+#include <stdatomic.h>
+
 enum process {
 	PROCESS_OWNER, /* state is ours */
 	PROCESS_FORKED, /* state is a copy of our parent's: to be dropped before use */
@@ -20,6 +22,10 @@ enum process {
 /* Make this process the owner: by the constructor, and by a forked child that has dropped its
  * parent's state. Returns 0, or -1 with errno. */
 int process_own(void);
+
+/* A counter in that page, which is 0 again in a forked child. Async-signal-safe. NULL as long as nobody called
+ * process_own(). */
+atomic_int *process_counter(void);
 
 /* Async-signal-safe. PROCESS_OWNER as long as nobody called process_own(). */
 enum process process_check(void);

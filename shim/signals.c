@@ -13,15 +13,18 @@
 #include <unistd.h>
 
 #include "shim/libc.h"
+#include "shim/process.h"
 #include "shim/thread.h"
 
-static atomic_bool handled;   /* the program has had a handler */
-static atomic_int unblocked;  /* sections, of all threads, that go on with signals as they are */
+static atomic_bool handled; /* the program has had a handler */
+/* Sections, of all threads, that go on with signals as they are; see counter(). */
+static atomic_int unblocked;
 
 /* Of this thread: */
 static _Thread_local int depth;
-static _Thread_local bool blocked;    /* signals are, by its outermost section, */
-static _Thread_local sigset_t *outer; /* which has its signals of before here */
+static _Thread_local bool blocked;	/* signals are, by its outermost section; else */
+static _Thread_local atomic_int *counted; /* that is counted here, */
+static _Thread_local sigset_t *outer;	/* and is to have its signals of before there */
 
 static void block(sigset_t *old)
 {
@@ -29,6 +32,14 @@ static void block(sigset_t *old)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, old);
+}
+
+/* Of this process, wherever it is a fork. */
+static atomic_int *counter(void)
+{
+	atomic_int *of_process = process_counter();
+
+	return of_process ? of_process : &unblocked;
 }
 
 void signals_keep_off(sigset_t *old)
@@ -40,15 +51,18 @@ void signals_keep_off(sigset_t *old)
 		return;
 	}
 	if (!atomic_load(&handled)) {
-		atomic_fetch_add(&unblocked, 1);
+		atomic_int *count = counter();
+
+		atomic_fetch_add(count, 1);
 		/* From here on nobody installs one without waiting for us; was it done before? */
 		if (!atomic_load(&handled)) {
 			depth = 1;
 			blocked = false;
+			counted = count;
 			outer = old;
 			return;
 		}
-		atomic_fetch_sub(&unblocked, 1);
+		atomic_fetch_sub(count, 1);
 	}
 	/* In this order: until it is done, a handler may have sections of its own. */
 	block(old);
@@ -63,7 +77,16 @@ void signals_let_in(const sigset_t *old)
 	if (blocked)
 		pthread_sigmask(SIG_SETMASK, old, NULL);
 	else
-		atomic_fetch_sub(&unblocked, 1);
+		atomic_fetch_sub(counted, 1);
+}
+
+void signals_block(void)
+{
+	if (thread_is_ours || !depth || blocked)
+		return;
+	block(outer);
+	blocked = true;
+	atomic_fetch_sub(counted, 1);
 }
 
 static uint64_t now_ms(void)
@@ -74,43 +97,46 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+static bool is_any_unblocked(void)
+{
+	return atomic_load(counter()) > 0 || atomic_load(&unblocked) > 0;
+}
+
 static void wait_for_sections(void)
 {
 	const struct timespec briefly = {.tv_nsec = 50000};
 	uint64_t end = now_ms() + SIGNALS_PATIENCE_MS;
 
 	/* Not nanosleep(3), in which a thread can be cancelled. */
-	while (atomic_load(&unblocked) > 0 && now_ms() < end)
+	while (is_any_unblocked() && now_ms() < end)
 		real.syscall(SYS_nanosleep, &briefly, NULL);
 }
 
-static void expect_handlers(void)
+/* A sanitizer has some of its own, which end the program: not what its tests are to be like. */
+#ifdef __SANITIZE_ADDRESS__
+#define IS_MEMORY_FAULT(number) ((number) == SIGSEGV || (number) == SIGBUS)
+#else
+#define IS_MEMORY_FAULT(number) 0
+#endif
+
+static bool counts(int number)
+{
+	return number != SIGFPE && number != SIGILL && number != SIGTRAP && number != SIGSYS &&
+	       !IS_MEMORY_FAULT(number);
+}
+
+void signals_expect_handler(int number)
 {
 	int saved = errno;
 
+	if (!counts(number))
+		return;
 	atomic_store(&handled, true);
 	/* Called from within a section: by a fork handler of the program's. */
-	if (!thread_is_ours && depth && !blocked) {
-		block(outer);
-		blocked = true;
-		atomic_fetch_sub(&unblocked, 1);
-	}
-	if (atomic_load(&unblocked) > 0)
+	signals_block();
+	if (is_any_unblocked())
 		wait_for_sections();
 	errno = saved;
-}
-
-static bool is_fault(int number)
-{
-	return number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL ||
-	       number == SIGTRAP || number == SIGSYS;
-}
-
-void signals_note_handler(int number, void (*handler)(int))
-{
-	if (handler != SIG_DFL && handler != SIG_IGN && handler != SIG_ERR && handler != SIG_HOLD &&
-	    !is_fault(number))
-		expect_handlers();
 }
 
 /* libc's own, which cannot be blocked and call nothing of ours. */
@@ -135,21 +161,24 @@ static uint64_t caught(void)
 
 void signals_look(void)
 {
-	uint64_t signals;
 	int saved = errno;
 
 	if (atomic_load(&handled))
 		return;
-	signals = caught();
+	uint64_t signals = caught();
+
 	for (int number = 1; number <= 64; number++)
-		if (signals >> (number - 1) & 1 && !is_fault(number) && !is_of_libc(number)) {
-			expect_handlers();
-			break;
-		}
+		if (signals >> (number - 1) & 1 && counts(number) && !is_of_libc(number))
+			atomic_store(&handled, true); /* too late to wait for anybody */
 	errno = saved;
 }
 
 void signals_fork_child(void)
 {
-	atomic_store(&unblocked, !thread_is_ours && depth && !blocked);
+	bool open = !thread_is_ours && depth && !blocked;
+	atomic_int *count = counter();
+
+	atomic_store(&unblocked, open && counted == &unblocked);
+	if (count != &unblocked)
+		atomic_store(count, open && counted == count);
 }

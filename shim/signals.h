@@ -3,8 +3,10 @@
  * Sections in which the program's signal handlers must not run: one that came while its thread holds a lock
  * of ours could want the same lock, or leave by longjmp(3).
  *
- * As long as the program has no handler there is nothing to keep off, and a section costs no system call. Faults
- * (SIGSEGV and the like) do not count: a section brings none upon itself.
+ * As long as the program has no handler there is nothing to keep off, and a section costs no system call. Who
+ * installs the first one (hook_signal.c) waits until the sections are over that go on without blocking. Signals
+ * that a thread brings upon itself do not count, but for those of the program's own memory (SIGSEGV, SIGBUS),
+ * which sections look at.
  *
  * Threads: any. errno is preserved. On the shim's own threads, where all is blocked, nothing happens.
  */
@@ -18,15 +20,19 @@
 void signals_keep_off(sigset_t *old);
 void signals_let_in(const sigset_t *old);
 
-/* The program is about to install that as the handler of a signal: whatever section goes on without blocking is
- * waited for, SIGNALS_PATIENCE_MS at the most. For signal handlers and vfork children, too. */
-#define SIGNALS_PATIENCE_MS 200
-void signals_note_handler(int number, void (*handler)(int));
+/* The section may be a long one from here on, or wait for one: block signals after all, for nobody waits longer
+ * than SIGNALS_PATIENCE_MS for those that do not. */
+void signals_block(void);
+
+/* The program is about to install a handler of a signal. For signal handlers and vfork children, too. */
+#define SIGNALS_PATIENCE_MS 500
+void signals_expect_handler(int number);
 
 /* Look for handlers that were installed by ways that no hook sees. */
 void signals_look(void);
 
-/* In a forked child, where the calling thread is alone. */
+/* In the child of fork(3), where the calling thread is alone: before it comes to an end of its section. (Other
+ * children begin with no sections, see process_counter().) */
 void signals_fork_child(void);
 
 #endif

@@ -113,7 +113,7 @@ void sockets_share_all(void);
 bool sockets_is_shared(const struct mesh_socket *socket);
 
 /* Whether it is without O_NONBLOCK. The kernel is asked only after a change that hooks have seen, unless others
- * may make changes, too. errno is not preserved. */
+ * may make changes, too: a good guess. errno is not preserved. */
 bool sockets_is_blocking(struct mesh_socket *socket, int fd);
 
 /* Its flags may be others than before. For vfork children and signal handlers, too. */

@@ -315,6 +315,7 @@ static uint16_t request_port(int family, bool late, const struct sockaddr *serve
 	sigset_t old;
 
 	signals_keep_off(&old);
+	signals_block();
 	pthread_mutex_lock(&lock);
 	if (bridge || start(err) == 0)
 		port = ask(family, late, server, err);
@@ -458,7 +459,10 @@ static struct downstream *enter(const struct mesh_socket *socket, int fd, uint64
 {
 	signals_keep_off(old);
 	fork_hold();
-	pthread_mutex_lock(&lock);
+	if (pthread_mutex_trylock(&lock) != 0) {
+		signals_block(); /* there is no telling how long the bridge's thread has it */
+		pthread_mutex_lock(&lock);
+	}
 	memory_hold();
 	struct downstream *downstream = atomic_load(&socket->downstream);
 

@@ -30,6 +30,7 @@ struct downstreams {
 	struct downstream *fast; /* of them, those with a request under way on the program's threads */
 	bool was_fast;		 /* there was one since the last look */
 	struct timer look;
+	unsigned looks; /* so many */
 };
 
 /* `dial.free_descriptor` is the caller's to set. Returns 0 or -1 with `err`. */

@@ -17,6 +17,7 @@
 #include "shim/bridge/sock.h"
 #include "shim/fds.h"
 #include "shim/libc.h"
+#include "shim/signals.h"
 #include "shim/sockets.h"
 #include "shim/thread.h"
 
@@ -102,7 +103,7 @@ static void goes_by_kernel(const struct downstream *d)
 }
 
 /* The bridge's thread goes on with it, as soon as it can. */
-static void leave_to_bridge(struct downstream *d)
+void fast_lane_leave(struct downstream *d)
 {
 	goes_by_kernel(d);
 	set_fast(d, false);
@@ -114,11 +115,6 @@ static void leave_to_bridge(struct downstream *d)
 	}
 	d->queued = true;
 	loop_defer(d->all->loop, &d->again);
-}
-
-void fast_lane_leave(struct downstream *d)
-{
-	leave_to_bridge(d);
 }
 
 bool fast_lane_ignores(struct downstream *d, uint32_t events)
@@ -245,7 +241,7 @@ static void tell_epoll(struct downstream *d)
 
 	if (d->fast && !soon) {
 		d->kernel_only = d->kernel_only || !waits_to_write(socket);
-		leave_to_bridge(d);
+		fast_lane_leave(d);
 	}
 	watch_own(d, socket);
 }
@@ -278,7 +274,7 @@ void fast_lane_in_vain(struct downstream *d)
 		epoll_set_unbind(twin);
 }
 
-enum { DOUBTS_MAX = 5 };
+enum { DOUBTS_MAX = 5, LOOKS_FOR_HANDLERS = 64 };
 
 /* ---- the watchdog ------------------------------------------------------------------------ */
 
@@ -310,12 +306,14 @@ static void look(struct timer *timer)
 		if (is_stuck(d)) {
 			/* Unless its program turns out to receive by hooked calls: it was busy, then. */
 			d->kernel_only = d->doubt = true;
-			leave_to_bridge(d);
+			fast_lane_leave(d);
 			if (waits_to_write(socket_of(d)))
 				atomic_store(&socket_of(d)->sheds, false);
 		}
 		d->touched = false;
 	}
+	if (++all->looks % LOOKS_FOR_HANDLERS == 0)
+		signals_look();
 	if (all->fast || all->was_fast)
 		timer_set(all->loop, timer, FAST_LOOK_MS);
 	all->was_fast = all->fast != NULL;
@@ -427,15 +425,15 @@ static void drive(struct downstream *d)
 static void settle(struct downstream *d)
 {
 	if (d->over)
-		leave_to_bridge(d);
+		fast_lane_leave(d);
 	else if (exchange_is_idle(d->exchange))
 		set_fast(d, false);
 	else if (d->waiting && (exchange_has_unsent(d->exchange) || exchange_has_unread(d->exchange)))
-		leave_to_bridge(d); /* what others wait for at the socket has left it */
+		fast_lane_leave(d); /* what others wait for at the socket has left it */
 	else if (exchange_relays(d->exchange))
 		set_fast(d, true);
 	else
-		leave_to_bridge(d);
+		fast_lane_leave(d);
 }
 
 /* For tests (make SWITCH=1): in any call, at random, the bridge's thread takes over, or goes on. */
@@ -447,7 +445,7 @@ static bool switches(struct downstream *d)
 	state = state * 1664525 + 1013904223;
 	if (state >> 24 < SWITCH_LANES) {
 		if (d->fast)
-			leave_to_bridge(d);
+			fast_lane_leave(d);
 		return true;
 	}
 #endif
@@ -464,7 +462,7 @@ static enum fast_result send_some(struct downstream *d, int fd, const void *data
 		return FAST_KERNEL;
 	if (!begins) {
 		if (!is_sound(d)) {
-			leave_to_bridge(d);
+			fast_lane_leave(d);
 			return FAST_KERNEL;
 		}
 		sock_ready(upstream_of(d)->sock, EPOLLOUT);
@@ -484,7 +482,7 @@ static enum fast_result send_some(struct downstream *d, int fd, const void *data
 	 * answer to this one before it could be told where that comes. */
 	if (d->fast &&
 	    ((!*n && exchange_has_sent_all(d->exchange)) || is_awaited_in_kernel(d)))
-		leave_to_bridge(d);
+		fast_lane_leave(d);
 	return *n ? FAST_DONE : d->fast ? FAST_WAIT : FAST_KERNEL;
 }
 
@@ -496,7 +494,7 @@ enum fast_result fast_lane_send(struct downstream *d, int fd, const void *data, 
 		goes_by_kernel(d);
 	/* It would be told at once, and over and over, that there is room. */
 	if (result == FAST_WAIT && waits_to_write(socket_of(d))) {
-		leave_to_bridge(d);
+		fast_lane_leave(d);
 		result = FAST_KERNEL;
 	}
 	tell_epoll(d);
@@ -518,7 +516,7 @@ static enum fast_result receive_some(struct downstream *d, enum fast_try try, vo
 		return FAST_KERNEL;
 	/* A number that somebody waited at was held meanwhile. */
 	if (try != FAST_WAITED && !is_sound(d)) {
-		leave_to_bridge(d);
+		fast_lane_leave(d);
 		return FAST_KERNEL;
 	}
 	if (try == FAST_MAY_WAIT && !d->answered && exchange_has_sent_all(d->exchange) &&
@@ -534,7 +532,7 @@ static enum fast_result receive_some(struct downstream *d, enum fast_try try, vo
 	/* Who waits here does nothing but wait for the answer; and a set that tells levels cannot tell what is
 	 * not in a socket. */
 	if (d->fast && ((!*n && !exchange_has_sent_all(d->exchange)) || holds_unseen(d)))
-		leave_to_bridge(d);
+		fast_lane_leave(d);
 	return *n ? FAST_DONE : d->fast ? FAST_WAIT : FAST_KERNEL;
 }
 
@@ -560,7 +558,7 @@ bool fast_lane_give_up(struct downstream *d, bool for_good)
 
 	d->kernel_only |= for_good;
 	if (d->fast)
-		leave_to_bridge(d);
+		fast_lane_leave(d);
 	tell_epoll(d);
 	struct twin *twin = for_good && socket_of(d) ? atomic_load(&socket_of(d)->bound) : NULL;
 
@@ -574,7 +572,7 @@ void fast_lane_break_off(struct downstream *d)
 	if (!d->fast)
 		return;
 	exchange_abandon(d->exchange);
-	leave_to_bridge(d);
+	fast_lane_leave(d);
 	tell_epoll(d);
 }
 

@@ -497,6 +497,15 @@ static void nonblocking(void)
 	nonblocking_by(link, link->fd);
 	/* By a copy, of which the socket's own number knows nothing. */
 	nonblocking_by(link, dup(link->fd));
+
+	/* By one that is older than the connection. */
+	struct addrinfo *to = resolve(host, port);
+	int fd = socket(to->ai_family, SOCK_STREAM, 0), copy = dup(fd);
+
+	if (connect(fd, to->ai_addr, to->ai_addrlen) < 0)
+		die("connect");
+	freeaddrinfo(to);
+	nonblocking_by(link_over(fd, BY_RECV, 4096), copy);
 }
 
 static void dups(void)

@@ -308,10 +308,24 @@ static void by_syscall(void)
 	struct sigaction action = {.sa_handler = trip_in_handler, .sa_flags = SA_RESTART};
 	uint64_t kernels[4]; /* struct kernel_sigaction: handler, flags, restorer, mask */
 
-	/* What libc has made of a fault's: it knows how to come back. */
-	sigaction(SIGSEGV, &action, NULL);
-	syscall(SYS_rt_sigaction, SIGSEGV, NULL, kernels, 8);
+	/* What libc has made of one that does not count: it knows how to come back. */
+	sigaction(SIGFPE, &action, NULL);
+	syscall(SYS_rt_sigaction, SIGFPE, NULL, kernels, 8);
 	syscall(SYS_rt_sigaction, SIGUSR1, kernels, NULL, 8);
+}
+
+/* Nobody sees it, but somebody looks now and then, as long as there are requests. */
+static void by_bare(void)
+{
+	struct sigaction action = {.sa_handler = trip_in_handler, .sa_flags = SA_RESTART};
+	uint64_t kernels[4];
+
+	if (n_handled)
+		return;
+	sigaction(SIGFPE, &action, NULL); /* which does not count */
+	bare(SYS_rt_sigaction, SIGFPE, 0, (long)kernels, 8, 0, 0);
+	bare(SYS_rt_sigaction, SIGUSR1, (long)kernels, 0, 8, 0, 0);
+	pause_ms(3000);
 }
 
 static atomic_bool over;
@@ -350,7 +364,7 @@ static void handlers(void)
 {
 	static void (*const ways[])(void) = {
 	    by_sigaction, by_its_other_name, by_signal, by_bsd_signal,	  by_ssignal,
-	    by_sysv_signal, by___sysv_signal, by_sigset, by_syscall,
+	    by_sysv_signal, by___sysv_signal, by_sigset, by_syscall,  by_bare,
 	};
 	int status;
 
@@ -362,6 +376,40 @@ static void handlers(void)
 		if (waitpid(child, &status, 0) != child || status)
 			die("way %zu: status %d", i, status);
 	}
+	/* What is none, the kernel judges. */
+	if (syscall(SYS_rt_sigaction, SIGUSR1, 4096L, NULL, 8) == 0 || errno != EFAULT)
+		die("an action in no memory");
+	if (sigaction(SIGUSR1, NULL, NULL) < 0 || sigaction(-1, NULL, NULL) == 0 || errno != EINVAL)
+		die("no action");
+}
+
+static atomic_bool looked_up;
+
+static void look_up_in_handler(int number)
+{
+	(void)number;
+	freeaddrinfo(resolve(host, port));
+	looked_up = true;
+}
+
+static void *look_up(void *arg)
+{
+	freeaddrinfo(resolve(host, port));
+	while (!looked_up)
+		pause_ms(1);
+	return arg;
+}
+
+/* The thread that is hit reads the rules, which takes long. */
+static void loading(void)
+{
+	pthread_t thread;
+
+	begin(&thread, look_up, NULL);
+	pause_ms(30);
+	signal(SIGUSR1, look_up_in_handler);
+	pthread_kill(thread, SIGUSR1);
+	await_end(thread);
 }
 
 /* ---- many ------------------------------------------------------------------------------- */
@@ -525,6 +573,7 @@ int main(int argc, char **argv)
 	    {"cancel", cancel},
 	    {"jumps", jumps},
 	    {"handlers", handlers},
+	    {"loading", loading},
 	    {"threads", threads},
 	    {"duplex", duplex},
 	    {"shared", shared},

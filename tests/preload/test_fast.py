@@ -130,6 +130,18 @@ def waits(t, mode):
     guest(t, mode, program='fast_waits')
 
 
+@harness.test(timeout=60, long=True)
+def handler_while_loading(t):
+    """More rules than are read in the time for which installers of handlers wait."""
+    server, rules = origin_and_rules(t)
+    routes = ', '.join(f'{{ match = ( {{ uri = {{ regex = "/a{i}/.*"; }}; }} ); route = ( {{ destination = '
+                       f'{{ host = "raw.githubusercontent.com"; port = {{ number = 443; }}; }}; }} ); }}'
+                       for i in range(60000))
+    more = f'{{ name = "many"; hosts = [ "many.example" ]; http = ( {routes} ); }}, '
+    text = pathlib.Path(rules).read_text().replace('virtualServices = (', 'virtualServices = (' + more, 1)
+    t.succeed([t.guest('fast_waits'), 'loading', 'webserver', '80'], rules=t.rules(text), env=FAST)
+
+
 @harness.test(timeout=60, cases=['ways', 'idle', 'last', 'leaves', 'copies', 'inherited', 'quiet',
                                  'crowd'])
 def late(t, mode):

@@ -6,11 +6,14 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "shim/process.h"
 
 /* Each test is a process of its own, and so begins without handlers. */
 
@@ -27,6 +30,14 @@ static bool is_blocked(int number)
 	return sigismember(&now, number);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 static void pause_ms(long ms)
 {
 	const struct timespec ts = {.tv_nsec = ms * 1000000};
@@ -38,11 +49,8 @@ START_TEST(nothing_is_blocked_without_handlers)
 {
 	sigset_t old;
 
-	signals_note_handler(SIGTERM, SIG_IGN);
-	signals_note_handler(SIGTERM, SIG_DFL);
-	signals_note_handler(SIGTERM, SIG_ERR);
-	signals_note_handler(SIGTERM, SIG_HOLD);
-	signals_note_handler(SIGSEGV, handler);
+	signals_expect_handler(SIGFPE);
+	signals_expect_handler(SIGSYS);
 	signals_keep_off(&old);
 	ck_assert(!is_blocked(SIGTERM));
 	signals_let_in(&old);
@@ -54,7 +62,7 @@ START_TEST(handlers_are_kept_off)
 {
 	sigset_t old, inner;
 
-	signals_note_handler(SIGTERM, handler);
+	signals_expect_handler(SIGTERM);
 	signals_keep_off(&old);
 	ck_assert(is_blocked(SIGTERM));
 	signals_keep_off(&inner);
@@ -72,7 +80,7 @@ START_TEST(a_mask_of_before_comes_back)
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
-	signals_note_handler(SIGTERM, handler);
+	signals_expect_handler(SIGTERM);
 	signals_keep_off(&old);
 	signals_let_in(&old);
 	ck_assert(is_blocked(SIGUSR1));
@@ -106,7 +114,7 @@ START_TEST(a_section_that_goes_on_is_waited_for)
 	ck_assert_int_eq(pthread_create(&thread, NULL, stay, NULL), 0);
 	while (sem_wait(&inside) < 0)
 		continue;
-	signals_note_handler(SIGTERM, handler);
+	signals_expect_handler(SIGTERM);
 	ck_assert(left);
 	pthread_join(thread, NULL);
 }
@@ -114,7 +122,7 @@ END_TEST
 
 static void *note_another(void *arg)
 {
-	signals_note_handler(SIGINT, handler);
+	signals_expect_handler(SIGINT);
 	*(bool *)arg = left;
 	return NULL;
 }
@@ -130,7 +138,7 @@ START_TEST(by_all_who_install_one)
 	while (sem_wait(&inside) < 0)
 		continue;
 	ck_assert_int_eq(pthread_create(&other, NULL, note_another, &waited), 0);
-	signals_note_handler(SIGTERM, handler);
+	signals_expect_handler(SIGTERM);
 	pthread_join(other, NULL);
 	ck_assert(left);
 	ck_assert(waited);
@@ -142,24 +150,45 @@ END_TEST
 START_TEST(from_within_a_section)
 {
 	sigset_t old;
-	struct timespec before, after;
 
 	signals_keep_off(&old);
-	clock_gettime(CLOCK_MONOTONIC, &before);
-	signals_note_handler(SIGTERM, handler);
-	clock_gettime(CLOCK_MONOTONIC, &after);
+	int64_t start = now_ms();
+
+	signals_expect_handler(SIGTERM);
+	/* It waits for others, not for itself. */
+	ck_assert_int_lt(now_ms() - start, SIGNALS_PATIENCE_MS);
 	ck_assert(is_blocked(SIGTERM));
 	signals_let_in(&old);
 	ck_assert(!is_blocked(SIGTERM));
-	/* It waits for others, not for itself. */
-	ck_assert_int_lt((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000,
-			 SIGNALS_PATIENCE_MS);
 }
 END_TEST
 
-START_TEST(a_forked_child_waits_for_no_thread_of_its_parents)
+START_TEST(a_long_one_blocks_after_all)
 {
-	struct timespec before, after;
+	sigset_t old, inner;
+
+	signals_block(); /* outside of any: nothing */
+	ck_assert(!is_blocked(SIGTERM));
+	signals_keep_off(&old);
+	signals_keep_off(&inner);
+	ck_assert(!is_blocked(SIGTERM));
+	signals_block();
+	ck_assert(is_blocked(SIGTERM));
+	signals_let_in(&inner);
+	ck_assert(is_blocked(SIGTERM));
+	int64_t start = now_ms();
+
+	signals_expect_handler(SIGINT);
+	ck_assert_int_lt(now_ms() - start, SIGNALS_PATIENCE_MS);
+	signals_let_in(&old);
+	ck_assert(!is_blocked(SIGTERM));
+}
+END_TEST
+
+/* Of a parent that has another thread in a section. Returns the child's exit status, which is 0 if it waited for
+ * nobody. */
+static int install_in_child(bool fork_handler)
+{
 	pthread_t thread;
 	int status;
 
@@ -168,17 +197,55 @@ START_TEST(a_forked_child_waits_for_no_thread_of_its_parents)
 	while (sem_wait(&inside) < 0)
 		continue;
 	pid_t child = fork();
+
 	if (child == 0) {
-		signals_fork_child();
-		clock_gettime(CLOCK_MONOTONIC, &before);
-		signals_note_handler(SIGTERM, handler);
-		clock_gettime(CLOCK_MONOTONIC, &after);
-		_exit((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000 >=
-		      SIGNALS_PATIENCE_MS);
+		int64_t start = now_ms();
+
+		if (fork_handler)
+			signals_fork_child();
+		signals_expect_handler(SIGTERM);
+		_exit(now_ms() - start >= SIGNALS_PATIENCE_MS);
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_int_eq(status, 0);
 	pthread_join(thread, NULL);
+	return status;
+}
+
+START_TEST(a_forked_child_waits_for_no_thread_of_its_parents)
+{
+	ck_assert_int_eq(install_in_child(true), 0);
+}
+END_TEST
+
+/* However it was made, once there is a page for that. */
+START_TEST(nor_one_without_fork_handlers)
+{
+	ck_assert_int_eq(process_own(), 0);
+	ck_assert_int_eq(install_in_child(false), 0);
+}
+END_TEST
+
+/* The forking thread's own section goes on in the child. */
+START_TEST(a_section_over_a_fork)
+{
+	sigset_t old;
+	int status;
+
+	ck_assert_int_eq(process_own(), 0);
+	signals_keep_off(&old);
+	pid_t child = fork();
+
+	if (child == 0) {
+		signals_fork_child();
+		bool one = *process_counter() == 1;
+
+		signals_let_in(&old);
+		_exit(!one || *process_counter() != 0);
+	}
+	signals_let_in(&old);
+	ck_assert_int_eq(*process_counter(), 0);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
 }
 END_TEST
 
@@ -215,6 +282,9 @@ Suite *signals_suite(void)
 	tcase_add_test(all, by_all_who_install_one);
 	tcase_add_test(all, from_within_a_section);
 	tcase_add_test(all, a_forked_child_waits_for_no_thread_of_its_parents);
+	tcase_add_test(all, nor_one_without_fork_handlers);
+	tcase_add_test(all, a_section_over_a_fork);
+	tcase_add_test(all, a_long_one_blocks_after_all);
 	tcase_add_test(all, what_no_hook_has_seen_is_found);
 	suite_add_tcase(suite, all);
 	return suite;
