@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The page of the header comment, with the counter behind its word; NULL until somebody owns the state. Never unmapped: a reader in
- * a signal handler may be looking. */
+/* The page of the header comment, with the counter behind its word; NULL until somebody owns the state.
+ * Never unmapped: a reader in a signal handler may be looking. */
 static _Atomic(atomic_int *) page;
 
 int process_own(void)
