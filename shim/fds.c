@@ -114,6 +114,13 @@ unsigned fds_uses(int fd)
 	return chunk ? atomic_load(&chunk->uses[fd % CHUNK_BITS]) : 0;
 }
 
+bool fds_is_still(int fd, unsigned use, int flags)
+{
+	if (fd < 0 || use != fds_uses(fd))
+		return false;
+	return flags ? real.fcntl(fd, F_GETFL) == flags : fds_is_ours(fd);
+}
+
 int fds_next(int fd)
 {
 	int end = atomic_load_explicit(&highest, memory_order_relaxed);

@@ -33,6 +33,10 @@ bool fds_is_ours(int fd);
  * that another has it now. Async-signal-safe. */
 unsigned fds_uses(int fd);
 
+/* Whether it is ours still, for who has noted fds_uses() and given the file flags (F_SETFL) that others hardly have:
+ * costs less than half of what fds_is_ours() does. flags 0: it has none. errno is not preserved. */
+bool fds_is_still(int fd, unsigned use, int flags);
+
 /* The lowest of our numbers that is >= fd, or -1. Async-signal-safe. For close_range(2). */
 int fds_next(int fd);
 

@@ -45,13 +45,26 @@ static void fetch_all(struct task *task)
 		;
 }
 
+static bool relay_is_sound(const struct binding *binding)
+{
+	return fds_is_still(binding->far, binding->use, binding->flags);
+}
+
+/* O_APPEND means nothing to an epoll set, and no other has it. What has and is none does not take epoll_ctl(2). */
+static int mark(int far)
+{
+	int flags = O_RDWR | O_APPEND;
+
+	return real.fcntl(far, F_SETFL, O_APPEND) == 0 && real.fcntl(far, F_GETFL) == flags ? flags : 0;
+}
+
 static bool relay_open(struct twin *twin)
 {
 	struct binding *binding = &twin->binding;
 	struct twins *twins = twin->all;
 
 	if (binding->far)
-		return fds_is_ours(binding->far);
+		return relay_is_sound(binding);
 	int far = fds_is_ours(twins->far) ? fds_adopt(epoll_create1(EPOLL_CLOEXEC)) : -1;
 
 	if (far < 0)
@@ -61,6 +74,8 @@ static bool relay_open(struct twin *twin)
 		return false;
 	}
 	binding->far = far;
+	binding->use = fds_uses(far);
+	binding->flags = mark(far);
 	binding->near = TWIN_UNDERWAY;
 	DL_APPEND2(twins->relays, twin, binding.relay_prev, binding.relay_next);
 	return true;
@@ -70,6 +85,7 @@ static bool relay_open(struct twin *twin)
  * something of ours may have that here. */
 static void empty_here(struct twin *twin)
 {
+	twin->binding.filled = false;
 	while (twin->binding.near == TWIN_UNDERWAY && fetch_one(twin->all))
 		;
 	int kept = real.fcntl(twin->far, F_DUPFD_CLOEXEC, 0);
@@ -99,7 +115,7 @@ static void leave_set(struct twin *twin)
 		return;
 	binding->set = NULL;
 	DL_DELETE2(set->twins, twin, binding.prev, binding.next);
-	if (fds_is_ours(set->far) && fds_is_ours(binding->far))
+	if (fds_is_ours(set->far) && relay_is_sound(binding))
 		real.epoll_ctl(set->far, EPOLL_CTL_DEL, binding->far, NULL);
 }
 
@@ -216,39 +232,13 @@ void epoll_sets_release(struct twins *twins)
 
 /* ---- bindings ---------------------------------------------------------------------------- */
 
-void epoll_set_unbind(struct twin *twin)
-{
-	struct binding *binding = &twin->binding;
-
-	if (!binding->armed)
-		return;
-	binding->armed = false;
-	if (thread_is_ours)
-		empty_here(twin);
-	else if (!fds_is_ours(binding->far) || !twin_is_sound(twin) ||
-		 real.epoll_ctl(binding->far, EPOLL_CTL_DEL, twin->far, NULL) < 0)
-		leave_set(twin);
-	/* Not before: who closes the program's socket looks without the lock whether to wait for this. */
-	atomic_store(&binding->socket->bound, NULL);
-}
-
 static bool is_in_place(const struct binding *binding, const struct epoll_set *set, uint32_t events,
 			uint64_t data)
 {
 	return binding->set == set && binding->events == events && binding->data == data;
 }
 
-static bool is_bound_so(const struct binding *binding, const struct mesh_socket *socket,
-			uint32_t events, uint64_t data)
-{
-	return binding->armed && binding->socket == socket &&
-	       binding->cookie == atomic_load(&socket->cookie) &&
-	       is_in_place(binding, binding->set, events, data) &&
-	       binding->set->serial == socket->set_serial &&
-	       binding->set->number == atomic_load(&socket->set) - 1;
-}
-
-/* Have its relay, which is empty, in that set, in that way. */
+/* Have its relay in that set, in that way. Both numbers are known to be ours. */
 static int place(struct twin *twin, struct epoll_set *set, uint32_t events, uint64_t data)
 {
 	struct binding *binding = &twin->binding;
@@ -271,6 +261,42 @@ static int place(struct twin *twin, struct epoll_set *set, uint32_t events, uint
 	return 0;
 }
 
+/* Program: have its relay say nothing, whatever is in there. That is how it stays between requests: to put a socket
+ * into a set that is in another one makes the kernel look for circles. */
+static void mute(struct twin *twin)
+{
+	struct binding *binding = &twin->binding;
+
+	if (!fds_is_ours(binding->set->far) || !relay_is_sound(binding) ||
+	    place(twin, binding->set, 0, binding->data) < 0)
+		leave_set(twin);
+}
+
+void epoll_set_unbind(struct twin *twin)
+{
+	struct binding *binding = &twin->binding;
+
+	if (!binding->armed)
+		return;
+	binding->armed = false;
+	if (thread_is_ours)
+		empty_here(twin);
+	else
+		mute(twin);
+	/* Not before: who closes the program's socket looks without the lock whether to wait for this. */
+	atomic_store(&binding->socket->bound, NULL);
+}
+
+static bool is_bound_so(const struct binding *binding, const struct mesh_socket *socket,
+			uint32_t events, uint64_t data)
+{
+	return binding->armed && binding->socket == socket &&
+	       binding->cookie == atomic_load(&socket->cookie) &&
+	       is_in_place(binding, binding->set, events, data) &&
+	       binding->set->serial == socket->set_serial &&
+	       binding->set->number == atomic_load(&socket->set) - 1;
+}
+
 int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint32_t events)
 {
 	struct binding *binding = &twin->binding;
@@ -285,10 +311,11 @@ int epoll_set_bind(struct twin *twin, struct mesh_socket *socket, int own, uint3
 		epoll_set_unbind(other);
 	struct epoll_set *set = set_of(twin->all, socket, own);
 
-	if (!set || !relay_open(twin) || !twin_is_sound(twin) ||
-	    place(twin, set, events, data) < 0 ||
-	    real.epoll_ctl(binding->far, EPOLL_CTL_ADD, twin->far, &event) < 0)
+	if (!set || !relay_open(twin) || !twin_is_sound(twin) || place(twin, set, events, data) < 0 ||
+	    (!binding->filled && real.epoll_ctl(binding->far, EPOLL_CTL_ADD, twin->far, &event) < 0 &&
+	     errno != EEXIST))
 		return -1;
+	binding->filled = true;
 	binding->socket = socket;
 	binding->cookie = atomic_load(&socket->cookie);
 	binding->armed = true;

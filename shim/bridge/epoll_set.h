@@ -11,7 +11,8 @@
  * At any time one of the two sockets may have something to say, never both: a program may free at the
  * first event of a batch what the second one points to. So the bridge, before it writes to the program's
  * socket, takes the upstream socket out of the relay, in which it is known by its number in the program's
- * table: it gives it that number in its own for that moment. The empty relay stays where it is.
+ * table: it gives it that number in its own for that moment. A program thread has the set hear nothing of the
+ * relay instead. In either case the relay stays where it is.
  *
  * Threads: the loop's owner lock. "Bridge", "program": as in twin.h.
  */
@@ -37,11 +38,14 @@ struct epoll_set {
 /* Part of struct twin. */
 struct binding {
 	int far, near; /* the relay's numbers; far 0: there is none so far; near may be TWIN_UNDERWAY */
+	unsigned use; /* of far, */
+	int flags;    /* by which it is known: fds_is_still() */
 	struct epoll_set *set; /* that the relay is in, so: */
 	uint32_t events;
 	uint64_t data;
-	bool armed; /* the socket is in the relay */
-	struct mesh_socket *socket; /* whose events it carries, if it is */
+	bool filled; /* the socket is in the relay */
+	bool armed;  /* and can be heard */
+	struct mesh_socket *socket; /* whose events it carries then */
 	uint64_t cookie; /* of that */
 	struct twin *next, *prev; /* in the same set */
 	struct twin *relay_next, *relay_prev; /* underway */

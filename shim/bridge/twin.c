@@ -14,7 +14,7 @@
 #include "shim/thread.h"
 
 /* What no file is likely to have, and means nothing to a socket: whoever finds it under a number has found a
- * socket of ours there. Asking for it costs less than half of what fds_is_ours() does. */
+ * socket of ours there (fds_is_still()). */
 #define MARK (O_APPEND | O_NOATIME)
 
 /* By number, modulo their count: two that meet are closed late, not too early. */
@@ -97,9 +97,7 @@ static bool has_number(const struct twin *twin)
 
 bool twin_is_sound(const struct twin *twin)
 {
-	if (!has_number(twin))
-		return false;
-	return twin->flags ? real.fcntl(twin->far, F_GETFL) == twin->flags : fds_is_ours(twin->far);
+	return fds_is_still(twin->far, twin->use, twin->flags);
 }
 
 int twin_send(struct twins *twins, struct twin *twin, int fd)
