@@ -114,14 +114,19 @@ static bool waits(struct mesh_socket *socket, int fd, int flags)
 	return !(flags & MSG_DONTWAIT) && !atomic_load(&socket->set) && sockets_is_blocking(socket, fd);
 }
 
-/* The same, where it decides what the program gets: copies of the socket that no hook has seen being made may have
- * changed it. */
-static bool really_waits(struct mesh_socket *socket, int fd, int flags)
+/* Where that decides what the program gets: copies of the socket that no hook has seen being made may have changed
+ * it. */
+static bool really_blocks(struct mesh_socket *socket, int fd, int flags)
 {
-	if ((flags & MSG_DONTWAIT) || atomic_load(&socket->set))
+	if (flags & MSG_DONTWAIT)
 		return false;
 	sockets_flags_changed(fd);
 	return sockets_is_blocking(socket, fd);
+}
+
+static bool really_waits(struct mesh_socket *socket, int fd, int flags)
+{
+	return !atomic_load(&socket->set) && really_blocks(socket, fd, flags);
 }
 
 /* Who has registered for edges of room takes a short count for a full socket: such it has to be. */
@@ -137,10 +142,7 @@ static size_t send_rest(struct mesh_socket *socket, int fd, const char *data, si
 {
 	ssize_t n;
 
-	if (!len)
-		return 0;
-	sockets_flags_changed(fd);
-	if (((flags & MSG_DONTWAIT) || !sockets_is_blocking(socket, fd)) && !awaits_edge(socket))
+	if (!len || (!really_blocks(socket, fd, flags) && !awaits_edge(socket)))
 		return 0;
 	n = real.send(fd, data, len, flags);
 	return n > 0 ? (size_t)n : 0;

@@ -114,6 +114,16 @@ unsigned fds_uses(int fd)
 	return chunk ? atomic_load(&chunk->uses[fd % CHUNK_BITS]) : 0;
 }
 
+int fds_mark(int fd, int marks)
+{
+	int flags = real.fcntl(fd, F_GETFL);
+
+	if (real.fcntl(fd, F_SETFL, flags | marks) == 0 && real.fcntl(fd, F_GETFL) == (flags | marks))
+		return flags | marks;
+	real.fcntl(fd, F_SETFL, flags);
+	return 0;
+}
+
 bool fds_is_still(int fd, unsigned use, int flags)
 {
 	if (fd < 0 || use != fds_uses(fd))

@@ -33,8 +33,12 @@ bool fds_is_ours(int fd);
  * that another has it now. Async-signal-safe. */
 unsigned fds_uses(int fd);
 
-/* Whether it is ours still, for who has noted fds_uses() and given the file flags (F_SETFL) that others hardly have:
- * costs less than half of what fds_is_ours() does. flags 0: it has none. errno is not preserved. */
+/* Give a file of ours flags that others hardly have. Returns what F_GETFL gives from now on, or 0: it has none. errno is
+ * not preserved. */
+int fds_mark(int fd, int marks);
+
+/* Whether it is ours still, for who has noted fds_uses() and has what fds_mark() returned: costs less than
+ * half of what fds_is_ours() does. flags 0: that decides. errno is not preserved. */
 bool fds_is_still(int fd, unsigned use, int flags);
 
 /* The lowest of our numbers that is >= fd, or -1. Async-signal-safe. For close_range(2). */

@@ -8,13 +8,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "shim/bridge/bridge.h"
 #include "shim/learned.h"
-#include "shim/libc.h"
 #include "shim/log.h"
 #include "shim/memory.h"
 #include "shim/mesh.h"
@@ -40,15 +38,7 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Both sides look again every 50 microseconds: there is rarely anything to wait for, and no lock to
- * be left behind. Not nanosleep(3), in which a thread can be cancelled, as it cannot in fork(2). */
-static void pause_briefly(void)
-{
-	struct timespec ts = {.tv_nsec = 50000};
-
-	real.syscall(SYS_nanosleep, &ts, NULL);
-}
-
+/* Both sides look again and again: there is rarely anything to wait for, and no lock to be left behind. */
 void fork_hold(void)
 {
 	if (depth++)
@@ -59,7 +49,7 @@ void fork_hold(void)
 		/* Step back, and in again when the fork is done. */
 		atomic_fetch_sub(&holders, 1);
 		while (atomic_load(&forks) && now_ms() < atomic_load(&until))
-			pause_briefly();
+			thread_pause();
 		atomic_fetch_add(&holders, 1);
 	}
 }
@@ -83,7 +73,7 @@ static void prepare(void)
 	atomic_fetch_add(&forks, 1);
 	sockets_share_all();
 	while (atomic_load(&holders) > mine && now_ms() < end)
-		pause_briefly();
+		thread_pause();
 	errno = saved;
 }
 

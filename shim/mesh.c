@@ -363,10 +363,7 @@ struct rules *mesh_rules(void)
 		unusable.text[0] = '\0';
 
 	signals_keep_off(&signals);
-	if (pthread_mutex_trylock(&lock) != 0) {
-		signals_block();
-		pthread_mutex_lock(&lock);
-	}
+	signals_lock(&lock);
 	if (may_load) {
 		loading = true;
 		if (is_due()) {

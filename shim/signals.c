@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,6 +87,14 @@ void signals_block(void)
 	atomic_fetch_sub(counted, 1);
 }
 
+void signals_lock(pthread_mutex_t *lock)
+{
+	if (pthread_mutex_trylock(lock) == 0)
+		return;
+	signals_block();
+	pthread_mutex_lock(lock);
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec ts;
@@ -104,12 +110,10 @@ static bool is_any_unblocked(void)
 
 static void wait_for_sections(void)
 {
-	const struct timespec briefly = {.tv_nsec = 50000};
 	uint64_t end = now_ms() + SIGNALS_PATIENCE_MS;
 
-	/* Not nanosleep(3), in which a thread can be cancelled. */
 	while (is_any_unblocked() && now_ms() < end)
-		real.syscall(SYS_nanosleep, &briefly, NULL);
+		thread_pause();
 }
 
 /* A sanitizer has some of its own, which end the program: not what its tests are to be like. */

@@ -13,6 +13,7 @@
 #ifndef SHIM_SIGNALS_H
 #define SHIM_SIGNALS_H
 
+#include <pthread.h>
 #include <signal.h>
 
 /* From here on, until signals_let_in() with the same `old`, no handler runs on the calling thread. Sections may
@@ -23,6 +24,9 @@ void signals_let_in(const sigset_t *old);
 /* The section may be a long one from here on, or wait for one: block signals after all, for nobody waits longer
  * than SIGNALS_PATIENCE_MS for those that do not. */
 void signals_block(void);
+
+/* Lock it. Who has to wait for it does not know how long. */
+void signals_lock(pthread_mutex_t *lock);
 
 /* The program is about to install a handler of a signal. For signal handlers and vfork children, too. */
 #define SIGNALS_PATIENCE_MS 500

@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim/fork.h"
@@ -52,6 +54,13 @@ int thread_own_descriptors(int keep, int also)
 		}
 	}
 	return -1;
+}
+
+void thread_pause(void)
+{
+	const struct timespec ts = {.tv_nsec = 50000};
+
+	real.syscall(SYS_nanosleep, &ts, NULL);
 }
 
 int thread_start(void *(*run)(void *), void *arg)

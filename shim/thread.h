@@ -26,6 +26,9 @@ void thread_enter(void);
  */
 int thread_own_descriptors(int keep, int also) __attribute__((warn_unused_result));
 
+/* For 50 microseconds. Not nanosleep(3), in which a thread can be cancelled. errno is not preserved. */
+void thread_pause(void);
+
 /* Start one. Returns 0 or an errno value. errno is preserved. */
 int thread_start(void *(*run)(void *), void *arg);
 

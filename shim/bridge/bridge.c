@@ -455,20 +455,11 @@ static struct downstream *serve_early(int fd, uint64_t cookie)
 	return d;
 }
 
-/* In a section (signals.h), to be short if it can. */
-static void take_lock(void)
-{
-	if (pthread_mutex_trylock(&lock) == 0)
-		return;
-	signals_block(); /* there is no telling how long the bridge's thread has it */
-	pthread_mutex_lock(&lock);
-}
-
 static struct downstream *enter(const struct mesh_socket *socket, int fd, uint64_t cookie, sigset_t *old)
 {
 	signals_keep_off(old);
 	fork_hold();
-	take_lock();
+	signals_lock(&lock);
 	memory_hold();
 	struct downstream *downstream = atomic_load(&socket->downstream);
 
@@ -514,7 +505,7 @@ void bridge_forget_epoll_set(int number)
 	sigset_t old;
 
 	signals_keep_off(&old);
-	take_lock();
+	signals_lock(&lock);
 	if (bridge)
 		epoll_sets_forget(&bridge->downstreams.twins, number);
 	pthread_mutex_unlock(&lock);
@@ -533,7 +524,7 @@ int bridge_relocate(int fd)
 	int result = 0;
 
 	signals_keep_off(&old);
-	take_lock();
+	signals_lock(&lock);
 	if (bridge)
 		result = loop_relocate_wake(&bridge->loop, fd);
 	int error = errno;

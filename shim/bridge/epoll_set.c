@@ -50,14 +50,6 @@ static bool relay_is_sound(const struct binding *binding)
 	return fds_is_still(binding->far, binding->use, binding->flags);
 }
 
-/* O_APPEND means nothing to an epoll set, and no other has it. What has and is none does not take epoll_ctl(2). */
-static int mark(int far)
-{
-	int flags = O_RDWR | O_APPEND;
-
-	return real.fcntl(far, F_SETFL, O_APPEND) == 0 && real.fcntl(far, F_GETFL) == flags ? flags : 0;
-}
-
 static bool relay_open(struct twin *twin)
 {
 	struct binding *binding = &twin->binding;
@@ -75,7 +67,8 @@ static bool relay_open(struct twin *twin)
 	}
 	binding->far = far;
 	binding->use = fds_uses(far);
-	binding->flags = mark(far);
+	/* It means nothing to an epoll set, and no other has it. What has and is none does not take epoll_ctl(2). */
+	binding->flags = fds_mark(far, O_APPEND);
 	binding->near = TWIN_UNDERWAY;
 	DL_APPEND2(twins->relays, twin, binding.relay_prev, binding.relay_next);
 	return true;
@@ -267,9 +260,14 @@ static void mute(struct twin *twin)
 {
 	struct binding *binding = &twin->binding;
 
-	if (!fds_is_ours(binding->set->far) || !relay_is_sound(binding) ||
-	    place(twin, binding->set, 0, binding->data) < 0)
-		leave_set(twin);
+	if (fds_is_ours(binding->set->far) && relay_is_sound(binding) &&
+	    place(twin, binding->set, 0, binding->data) == 0)
+		return;
+	leave_set(twin);
+	/* The program may have closed our number of its set, past the hooks: the relay is still in there. */
+	if (relay_is_sound(binding) && twin_is_sound(twin) &&
+	    real.epoll_ctl(binding->far, EPOLL_CTL_DEL, twin->far, NULL) == 0)
+		binding->filled = false;
 }
 
 void epoll_set_unbind(struct twin *twin)

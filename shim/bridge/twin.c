@@ -77,18 +77,6 @@ void twin_close_near(struct twins *twins, int near)
 	twins->closing_near[twins->n_near++] = near;
 }
 
-/* Program threads wait in it; what must not wait says so in each call. Returns what F_GETFL gives from now on, or
- * 0: it bears no mark. */
-static int mark(int fd)
-{
-	int flags = real.fcntl(fd, F_GETFL) & ~O_NONBLOCK;
-
-	if (real.fcntl(fd, F_SETFL, flags | MARK) == 0 && real.fcntl(fd, F_GETFL) == (flags | MARK))
-		return flags | MARK;
-	real.fcntl(fd, F_SETFL, flags);
-	return 0;
-}
-
 /* Whether the number was given to no other of ours since. */
 static bool has_number(const struct twin *twin)
 {
@@ -107,11 +95,13 @@ int twin_send(struct twins *twins, struct twin *twin, int fd)
 	if (twins->near < 0 || 2 * twins->n + twins->n_near + twins->n_far >= 2 * TWINS_MAX - 1 ||
 	    channel_send(twins->near, serial, fd) < 0)
 		return -1;
+	/* Program threads wait in it; what must not wait says so in each call. */
+	real.fcntl(fd, F_SETFL, real.fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	*twin = (struct twin){.all = twins,
 			      .serial = serial,
 			      .near = fd,
 			      .far = TWIN_UNDERWAY,
-			      .flags = mark(fd)};
+			      .flags = fds_mark(fd, MARK)};
 	twins->serials = serial;
 	twins->n++;
 	DL_APPEND(twins->underway, twin);

@@ -294,6 +294,44 @@ static int all_numbers(void)
 	return n;
 }
 
+/* By the bare instruction: the library's own number of the set, which tells itself from its relays by its flags. */
+static void close_its_number(int set)
+{
+	int closed = 0;
+
+	for (int fd = set + 1; fd < 2000; fd++) {
+		char link[64], target[64] = "";
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		if (readlink(link, target, sizeof(target) - 1) > 0 && strstr(target, "[eventpoll]") &&
+		    !(fcntl(fd, F_GETFL) & O_APPEND)) {
+			bare(SYS_close, fd, 0, 0, 0, 0, 0);
+			closed++;
+		}
+	}
+	if (closed > 1)
+		die("%d numbers of the set", closed);
+}
+
+/* What cannot be taken out of the set by that number is silent all the same. */
+static void gone(void)
+{
+	for (int i = 0; i < 4; i++) {
+		int set = epoll_create1(0);
+		struct conn *c = warm(set);
+
+		conn_start(c, "/wait/10", 0);
+		close_its_number(set);
+		control(c, EPOLL_CTL_DEL, 0);
+		silent(set, "what was taken out");
+		control(c, EPOLL_CTL_ADD, c->registered);
+		conn_finish(c);
+		conn_warm(c);
+		conn_close(c);
+		close(set);
+	}
+}
+
 static void numbers(void)
 {
 	int before = 0;
@@ -463,7 +501,7 @@ int main(int argc, char **argv)
 {
 	static const struct guest_mode modes[] = {
 	    {"fork", forks},  {"copies", copies},   {"reuse", reuse}, {"moves", moves},
-	    {"two", two},     {"nested", nested},   {"many", many},   {"numbers", numbers},
+	    {"two", two},     {"nested", nested},   {"many", many},   {"numbers", numbers}, {"gone", gone},
 	    {"shuts", shuts}, {"threads", threads},
 	};
 

@@ -196,7 +196,7 @@ def room_ended(t):
 SETS = 'fast_epoll_sets'
 
 
-@harness.test(timeout=60, cases=['fork', 'copies', 'two'])
+@harness.test(timeout=60, cases=['fork', 'copies', 'two', 'gone'])
 def sets(t, mode):
     both(t, mode, program=SETS)
 

@@ -135,14 +135,19 @@ static void *churn(void *seed)
 	return NULL;
 }
 
-START_TEST(threads)
+static void in_threads(void *(*run)(void *))
 {
 	pthread_t thread[4];
 
 	for (uintptr_t i = 0; i < 4; i++)
-		ck_assert_int_eq(pthread_create(&thread[i], NULL, churn, (void *)(i + 1)), 0);
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, run, (void *)(i + 1)), 0);
 	for (int i = 0; i < 4; i++)
 		pthread_join(thread[i], NULL);
+}
+
+START_TEST(threads)
+{
+	in_threads(churn);
 }
 END_TEST
 
@@ -211,12 +216,7 @@ static void *hold_and_churn(void *seed)
 /* All at once: one has them, the others go without. */
 START_TEST(at_hand_of_one)
 {
-	pthread_t thread[4];
-
-	for (uintptr_t i = 0; i < 4; i++)
-		ck_assert_int_eq(pthread_create(&thread[i], NULL, hold_and_churn, (void *)(i + 1)), 0);
-	for (int i = 0; i < 4; i++)
-		pthread_join(thread[i], NULL);
+	in_threads(hold_and_churn);
 }
 END_TEST
 

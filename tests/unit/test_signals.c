@@ -106,7 +106,8 @@ static void *stay(void *arg)
 	return NULL;
 }
 
-START_TEST(a_section_that_goes_on_is_waited_for)
+/* A thread that is in one, and will be for a while. */
+static pthread_t in_section(void)
 {
 	pthread_t thread;
 
@@ -114,6 +115,13 @@ START_TEST(a_section_that_goes_on_is_waited_for)
 	ck_assert_int_eq(pthread_create(&thread, NULL, stay, NULL), 0);
 	while (sem_wait(&inside) < 0)
 		continue;
+	return thread;
+}
+
+START_TEST(a_section_that_goes_on_is_waited_for)
+{
+	pthread_t thread = in_section();
+
 	signals_expect_handler(SIGTERM);
 	ck_assert(left);
 	pthread_join(thread, NULL);
@@ -133,10 +141,7 @@ START_TEST(by_all_who_install_one)
 	pthread_t section, other;
 	bool waited = false;
 
-	sem_init(&inside, 0, 0);
-	ck_assert_int_eq(pthread_create(&section, NULL, stay, NULL), 0);
-	while (sem_wait(&inside) < 0)
-		continue;
+	section = in_section();
 	ck_assert_int_eq(pthread_create(&other, NULL, note_another, &waited), 0);
 	signals_expect_handler(SIGTERM);
 	pthread_join(other, NULL);
@@ -189,13 +194,9 @@ END_TEST
  * nobody. */
 static int install_in_child(bool fork_handler)
 {
-	pthread_t thread;
+	pthread_t thread = in_section();
 	int status;
 
-	sem_init(&inside, 0, 0);
-	ck_assert_int_eq(pthread_create(&thread, NULL, stay, NULL), 0);
-	while (sem_wait(&inside) < 0)
-		continue;
 	pid_t child = fork();
 
 	if (child == 0) {
